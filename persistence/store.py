@@ -1,0 +1,171 @@
+"""What the service asks of a store, and the values that pass between them.
+
+Errors::
+
+    StoreError
+    ├── StoreUnavailable   the disk is full, locked or failing: the same call may be tried again
+    ├── StoreInUse         another process holds the writer's lock on this database
+    └── StoreTooNew        the database was written by a newer draftsync
+
+Positions number the entries of one database: the first is 1, each next one more, without gaps,
+given by the store in the order of :meth:`Store.append`. They order everything; clocks order nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NewType, Protocol
+
+Position = NewType("Position", int)
+
+NOWHERE = Position(0)
+"""The position before the first entry."""
+
+
+class StoreError(Exception):
+    """A store could not do what it was asked; nothing was changed."""
+
+
+class StoreUnavailable(StoreError):
+    """The disk cannot take or give data now. Nothing was changed; the same call may be repeated."""
+
+
+class StoreInUse(StoreError):
+    """Another process has this database open for writing."""
+
+
+class StoreTooNew(StoreError):
+    """The database has migrations that this version does not know."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientRange:
+    """The clocks ``start <= clock < end`` of one Yjs client id that an edit brought.
+
+    ``introduced`` tells that the edit's author handed them on for somebody else, and did not
+    write them.
+    """
+
+    client: int
+    start: int
+    end: int
+    introduced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """One accepted update on its way to disk."""
+
+    document: str
+    update: bytes  # a Yjs v1 update whose dependencies are all in earlier edits of the document
+    author: str  # the subject whose connection brought it
+    clients: tuple[ClientRange, ...]  # empty for an update that only deletes
+    received_at: float  # seconds since the Unix epoch, by the server's clock; it orders nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An edit on disk."""
+
+    position: Position
+    edit: Edit
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The whole of a document as one Yjs v1 update: every entry up to ``position`` merged."""
+
+    document: str
+    position: Position  # of the last entry of the document that is contained
+    update: bytes
+    state_vector: bytes
+    taken_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """A row that failed its checksum. It was left where it is, and out of what was loaded."""
+
+    position: Position  # of the entry, or of the snapshot
+    what: str  # "entry" or "snapshot"
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDocument:
+    """What is on disk of one document: a snapshot and the entries behind it, in order.
+
+    ``snapshot`` is None where none was written or the one there is damaged; ``entries`` are then
+    all of the document's. A document that was never written has ``head == NOWHERE``.
+    """
+
+    document: str
+    snapshot: Snapshot | None
+    entries: tuple[Entry, ...]
+    head: Position  # of the document's last entry, damaged ones included
+    damaged: tuple[Damage, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """One line of the list of documents."""
+
+    document: str
+    head: Position
+    edits: int
+    size: int  # bytes of all its updates in the log
+    last_author: str
+    created_at: float
+    updated_at: float
+    snapshot: Position  # NOWHERE when there is none
+
+
+class Reader(Protocol):
+    """What can be asked of a database with the service up or down."""
+
+    @property
+    def epoch(self) -> str:
+        """A random name given to the database when it was created.
+
+        Positions mean something only together with it: a database that was wiped and made again
+        starts at 1 under another epoch.
+        """
+
+    async def load(self, document: str) -> StoredDocument:
+        """Read one document: every committed entry that no snapshot covers.
+
+        Rows that fail their checksum are reported in ``damaged`` and left out.
+        Raises StoreUnavailable.
+        """
+
+    async def heads(self, prefix: str = "") -> list[Head]:
+        """List the documents whose name starts with ``prefix``, ordered by name.
+
+        Raises StoreUnavailable.
+        """
+
+
+class Store(Reader, Protocol):
+    """The one writer of a database."""
+
+    async def append(self, batch: Sequence[Edit]) -> Position:
+        """Commit a batch, whole or not at all, and return the position of its first edit.
+
+        The others follow it without a gap, in the order given. When the call returns, the batch
+        is as durable as the store was opened to make it. A call that raised StoreUnavailable has
+        committed nothing, or has committed the whole batch and will recognise the same batch when
+        it is repeated (it must be repeated, before any other).
+        An empty batch is a ValueError.
+        """
+
+    async def compact(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot, in the place of the document's earlier one.
+
+        The caller has verified that it can be imported again. The entries behind it stay: they are
+        the history. A snapshot older than the one that is there is ignored.
+        Raises StoreUnavailable.
+        """
+
+    async def close(self) -> None:
+        """Finish what was begun, release the files and the writer's lock."""
