@@ -1,0 +1,1 @@
+"""draftsync: an offline-first sync service for collaborative evaluation forms."""

@@ -1,0 +1,207 @@
+"""``draftsync``: the command."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import anyio
+import typer
+
+from auth.access import Verifier
+from auth.keys import KeySet
+from auth.tokens import mint
+from persistence.store import StoreError
+from sync.cli import compose, docs, options
+from sync.server import serving
+from sync.server.settings import Settings
+from sync.server.telemetry import configure_logging, logger
+
+app = typer.Typer(
+    name="draftsync",
+    help="Offline-first sync service for collaborative evaluation forms.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.add_typer(docs.app, name="docs")
+
+log = logger(__name__)
+
+
+@app.command()
+def serve(
+    config: options.Config = None,
+    host: Annotated[str | None, typer.Option(help="Address [default: 127.0.0.1].")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port; 0 takes a free one [default: 3001].")
+    ] = None,
+    database: options.Database = None,
+    durability: Annotated[
+        str | None,
+        typer.Option(
+            help="full: what is saved survives power loss. normal: it survives the death of the "
+            "process [default: full]."
+        ),
+    ] = None,
+    jwt_secret: Annotated[
+        str | None, typer.Option(help="Shared secret, 32 bytes or more (better: environment).")
+    ] = None,
+    jwt_public_key: Annotated[
+        Path | None, typer.Option(help="PEM file: RSA, EC P-256 or Ed25519.")
+    ] = None,
+    jwks_url: Annotated[str | None, typer.Option(help="Where the issuer's keys are.")] = None,
+    jwt_audience: Annotated[
+        str | None, typer.Option(help="What tokens' aud must be [default: draftsync].")
+    ] = None,
+    jwt_issuer: Annotated[str | None, typer.Option(help="What tokens' iss must be.")] = None,
+    max_token_ttl: Annotated[
+        float | None, typer.Option(help="Longest life of a token, seconds [default: 30 days].")
+    ] = None,
+    message_rate: Annotated[
+        float | None,
+        typer.Option(help="Messages a second per connection; 0: any number [default: 500]."),
+    ] = None,
+    document_limit: Annotated[
+        int | None, typer.Option(help="Bytes of a document [default: 16777216].")
+    ] = None,
+    message_limit: Annotated[
+        int | None, typer.Option(help="Bytes of a message but a step2 [default: 1048576].")
+    ] = None,
+    connections_per_subject: Annotated[
+        int | None, typer.Option(help="Connections of one person [default: 64].")
+    ] = None,
+    unload_seconds: Annotated[
+        float | None, typer.Option(help="Until an idle room is unloaded [default: 30].")
+    ] = None,
+    drain_seconds: Annotated[
+        float | None, typer.Option(help="Longest time to stop in [default: 10].")
+    ] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM certificate chain.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM private key.")] = None,
+    allow_origin: Annotated[
+        list[str] | None, typer.Option(help="Origin of pages that may connect; repeatable.")
+    ] = None,
+    log_format: Annotated[str | None, typer.Option(help="text or json [default: text].")] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error [default: info].")
+    ] = None,
+) -> None:
+    """Run the service.
+
+    Every option is also an environment variable, DRAFTSYNC_<OPTION>, and a key of draftsync.toml.
+    """
+    given = {name: value for name, value in locals().items() if name != "config"}
+    if not allow_origin:
+        del given["allow_origin"]
+    settings = options.settings(config, **given)
+    configure_logging(settings.log_format, settings.log_level)
+    try:
+        keys = compose.key_source(settings)
+        verifier = compose.verifier(settings, keys)
+    except compose.BadSettings as error:
+        options.usage_error(str(error))
+    watched = keys if isinstance(keys, KeySet) else None
+
+    async def main(stop: asyncio.Event) -> int:
+        return await _serve(settings, verifier, watched, stop)
+
+    code = serving.run(main, settings)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)  # whatever still hangs: all that was acknowledged is on disk
+
+
+async def _serve(
+    settings: Settings, verifier: Verifier, keys: KeySet | None, stop: asyncio.Event
+) -> int:
+    async def ready(address: str) -> None:
+        print(f"draftsync ready {address}", flush=True)
+
+    code = 0
+    try:
+        async with anyio.create_task_group() as tasks:
+            if keys is not None:
+                tasks.start_soon(keys.keep_fresh)
+            await serving.serve(
+                settings, lambda: compose.open_store(settings), verifier, stop, ready
+            )
+            tasks.cancel_scope.cancel()
+    except* (StoreError, OSError) as group:
+        for error in group.exceptions:
+            log.error("cannot serve", reason=str(error))
+        code = options.FAILED
+    return code
+
+
+@app.command()
+def token(
+    sub: Annotated[str, typer.Option(help="Whom the token is for.")],
+    config: options.Config = None,
+    name: Annotated[str | None, typer.Option(help="Their name, for people to read.")] = None,
+    doc: Annotated[
+        list[str] | None, typer.Option(help="Grant, PATTERN=read or =write; repeatable.")
+    ] = None,
+    session: Annotated[
+        list[str] | None,
+        typer.Option(help="Grant, PATTERN=observe, =join or =lead; repeatable."),
+    ] = None,
+    role: Annotated[str | None, typer.Option(help="admin may do everything.")] = None,
+    ttl: Annotated[float, typer.Option(help="Seconds that it holds.")] = 3600,
+    jwt_secret: Annotated[
+        str | None, typer.Option(help="Shared secret (better: environment).")
+    ] = None,
+    jwt_audience: Annotated[str | None, typer.Option(help="[default: draftsync]")] = None,
+    jwt_issuer: Annotated[str | None, typer.Option(help="The token's iss.")] = None,
+    json_output: options.Json = False,
+) -> None:
+    """Print a token, signed with the shared secret.
+
+    For example: draftsync token --sub alice --doc 'drafts/*=write' --ttl 3600
+    """
+    settings = options.settings(
+        config, jwt_secret=jwt_secret, jwt_audience=jwt_audience, jwt_issuer=jwt_issuer
+    )
+    if settings.jwt_secret is None:
+        options.usage_error("a shared secret is needed: set DRAFTSYNC_JWT_SECRET or --jwt-secret")
+    try:
+        minted = mint(
+            settings.jwt_secret.get_secret_value(),
+            subject=sub,
+            name=name,
+            role=role,
+            documents=_grants(doc, "--doc"),
+            sessions=_grants(session, "--session"),
+            ttl=ttl,
+            audience=settings.jwt_audience,
+            issuer=settings.jwt_issuer,
+            max_ttl=settings.max_token_ttl,
+        )
+    except ValueError as error:
+        options.usage_error(str(error))
+    typer.echo(f'{{"token": "{minted}"}}' if json_output else minted)
+
+
+def _grants(given: list[str] | None, option: str) -> dict[str, str] | None:
+    """``PATTERN=level`` pairs; the pattern may itself hold '='."""
+    if not given:
+        return None
+    grants = {}
+    for each in given:
+        pattern, equals, level = each.rpartition("=")
+        if not equals or not pattern:
+            options.usage_error(f"{option} {each}: expected PATTERN=level, such as 'drafts/*=read'")
+        grants[pattern] = level
+    return grants
+
+
+def main() -> None:
+    """The console command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""What a room wants done. The shell does it, in the order given."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sync.core.errors import ProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class ClientClocks:
+    """The clocks ``start <= clock < end`` of one Yjs client id that an edit brought.
+
+    ``introduced`` tells that the author handed them on for another subject.
+    """
+
+    client: int
+    start: int
+    end: int
+    introduced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Append these updates to the log, in order; then tell :meth:`Room.committed`.
+
+    The room counts its own: the n-th Persist it ever gave must be the n-th that is committed. There
+    is one update but where the library could not merge those of a turn.
+    """
+
+    updates: tuple[bytes, ...]
+    author: str  # the subject of the connection that sent it
+    clients: tuple[ClientClocks, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Send:
+    """Send one frame to these connections: the same bytes to all."""
+
+    to: tuple[int, ...]
+    frame: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Tell a connection why, and close it."""
+
+    connection: int
+    error: ProtocolError
+
+
+@dataclass(frozen=True, slots=True)
+class Rebuild:
+    """The CRDT library failed on ``update``; the replica is not to be trusted.
+
+    Load the document again once everything that was persisted is committed, and call
+    :meth:`Room.renew`. Until then the room must not be given messages.
+    """
+
+    update: bytes
+    failure: str
+
+
+Action = Persist | Send | Close | Rebuild

@@ -1,0 +1,157 @@
+"""Reading a document's content without knowing its schema.
+
+Root types have names on the wire, but no kind: a client decides that ``answers`` is a map when it
+asks for one. What stands inside a root tells it here: keyed items make a map, text and formats a
+text, XML elements an XML fragment, anything else an array.
+"""
+
+from __future__ import annotations
+
+import base64
+from bisect import bisect_right
+from collections.abc import Mapping
+
+from sync.core.crdt import ARRAY, MAP, TEXT, XML, Replica, RootKind
+from sync.core.errors import NativeFailure
+from sync.core.guard import (
+    DELETED,
+    EMBED,
+    FORMAT,
+    ORIGIN,
+    PARENT_SUB,
+    REF,
+    RIGHT_ORIGIN,
+    STRING,
+    XML_ELEMENT,
+    XML_TEXT,
+    Inspection,
+)
+
+_Id = tuple[int, int]  # client, clock
+
+
+def content(update: bytes) -> dict[str, object]:
+    """The content of a whole document as JSON values: a value for each root, ordered by name.
+
+    Bytes come as base64 text. ``update`` is :meth:`Replica.encode`'s. A root that the library
+    cannot render comes as ``{"error": …}``.
+    """
+    replica = Replica(update)
+    kinds = root_kinds(update)
+    return {name: _render(replica, name, kinds[name]) for name in sorted(kinds)}
+
+
+def root_kinds(update: bytes) -> dict[str, RootKind]:
+    """The roots of a whole document and what kind each one's content makes it."""
+    reading = _Roots(update)
+    reading.run(max_clients=2**31)
+    return reading.kinds()
+
+
+def _render(replica: Replica, name: str, kind: RootKind) -> object:
+    try:
+        return _plain(replica.root(name, kind))
+    except (NativeFailure, RecursionError) as failure:
+        return {"error": f"this root cannot be rendered: {failure}"}
+
+
+def _plain(value: object) -> object:
+    """A value as JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # JavaScript has one kind of number
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    return str(value)
+
+
+class _Roots(Inspection):
+    """A reading that notes which root every item stands in, and with what content."""
+
+    __slots__ = ("_above", "_ends", "_found", "_pending", "_ref", "_root", "_xml")
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self._root: str | None = None  # the root that the item being read names
+        self._ref: _Id | None = None  # the first item that the item being read refers to
+        self._xml = False  # the item being read holds an XML type
+        self._found: dict[str, RootKind | None] = {}
+        self._pending: list[tuple[_Id, int]] = []  # items that name no root, with their content
+        # client -> the ends of its items, and for each what tells its root: a name or another item
+        self._ends: dict[int, list[int]] = {}
+        self._above: dict[int, list[str | _Id | None]] = {}
+
+    def kinds(self) -> dict[str, RootKind]:
+        for above, content_ref in self._pending:
+            root = self._root_of(above)
+            if root is not None:
+                self._note(root, content_ref, keyed=False)
+        return {name: kind or ARRAY for name, kind in self._found.items()}
+
+    def _item(self, info: int) -> int:
+        self._root = self._ref = None
+        self._xml = False
+        length = super()._item(info)
+        content_ref = _XML_CHILD if self._xml else info & REF
+        above = self._stands_in(info)
+        self._ends.setdefault(self.client, []).append(self.clock + length)
+        self._above.setdefault(self.client, []).append(above)
+        if isinstance(above, str):
+            self._note(above, content_ref, keyed=bool(info & PARENT_SUB))
+        elif above is not None and not info & PARENT_SUB:
+            self._pending.append((above, content_ref))
+        return length
+
+    def _stands_in(self, info: int) -> str | _Id | None:
+        """What tells the root of the item just read: a name, or the item next to it."""
+        if self._root is not None:
+            return self._root
+        # An item with neighbours stands in the same type as they. One whose parent is an item
+        # stands inside that, and so not directly in a root.
+        return self._ref if info & (ORIGIN | RIGHT_ORIGIN) else None
+
+    def _root_name(self) -> None:
+        self._root = self._string().decode()
+
+    def _reference(self) -> None:
+        at = self.at
+        if self._ref is None:
+            self._ref = (self._uint(), self._uint())
+            self.at = at
+        super()._reference()
+
+    def _type(self) -> int:
+        at = self.at
+        self._xml = XML_ELEMENT <= self._uint() <= XML_TEXT
+        self.at = at
+        return super()._type()
+
+    def _note(self, root: str, content_ref: int, *, keyed: bool) -> None:
+        kind: RootKind | None = None
+        if keyed:
+            kind = MAP
+        elif content_ref in (STRING, FORMAT, EMBED):
+            kind = TEXT
+        elif content_ref == _XML_CHILD:
+            kind = XML
+        elif content_ref != DELETED:
+            kind = ARRAY
+        known = self._found.get(root)
+        self._found[root] = min((k for k in (known, kind) if k), key=_RANK.index, default=None)
+
+    def _root_of(self, item: _Id) -> str | None:
+        above: str | _Id | None = item
+        while above is not None and not isinstance(above, str):
+            client, clock = above
+            index = bisect_right(self._ends.get(client, []), clock)
+            above = self._above[client][index] if index < len(self._ends.get(client, [])) else None
+        return above
+
+
+_XML_CHILD = -1
+_RANK: list[RootKind] = [MAP, TEXT, XML, ARRAY]

@@ -1,0 +1,99 @@
+"""Yjs documents, by pycrdt. The only module that imports it.
+
+The native library raises RuntimeError and panics (``pyo3_runtime.PanicException``, which is a
+BaseException and not an Exception). Everything that crosses this border comes out as
+:class:`NativeFailure`; the document it came from may be half changed and must be dropped.
+
+Nothing here checks its input: :mod:`sync.core.guard` does, before anything gets here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar
+
+import pycrdt
+
+from sync.core.errors import NativeFailure
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+EMPTY_STATE_VECTOR = b"\x00"
+
+
+class Replica:
+    """One Yjs document in memory.
+
+    Not to be used after NativeFailure. Any thread may use it, one at a time; deeply nested
+    documents need a thread with a large stack (:mod:`sync.server.deep_stack`).
+    """
+
+    __slots__ = ("_doc",)
+
+    def __init__(self, update: bytes | None = None) -> None:
+        """Start empty, or as one update that holds everything."""
+        self._doc: pycrdt.Doc[Any] = pycrdt.Doc()
+        if update is not None:
+            self.apply(update)
+
+    def apply(self, update: bytes) -> None:
+        """Merge a Yjs v1 update that the guard and the causal gate let pass."""
+        _native(self._doc.apply_update, update)
+
+    def state_vector(self) -> bytes:
+        """The encoded state vector: the next clock of every client id."""
+        return _native(self._doc.get_state)
+
+    def diff(self, state_vector: bytes) -> bytes:
+        """Everything that a replica at this encoded state vector lacks, and all deletions."""
+        return _native(self._doc.get_update, state_vector)
+
+    def encode(self) -> bytes:
+        """The whole document as one update; the same document gives the same bytes."""
+        return _native(self._doc.get_update)
+
+    def deletions(self) -> bytes:
+        """An encoding of the deletions alone: equal bytes mean that none was added."""
+        return self.diff(self.state_vector())
+
+    def root(self, name: str, kind: RootKind) -> object:
+        """The content of one root type, read as a type of this kind, as Python values.
+
+        Maps and arrays come as dicts and lists, texts and XML as strings.
+        """
+        return _native(self._root, name, kind)
+
+    def _root(self, name: str, kind: RootKind) -> object:
+        shared = self._doc.get(name, type=kind)
+        if isinstance(shared, pycrdt.Map | pycrdt.Array):
+            return shared.to_py()
+        return str(shared)
+
+
+RootKind = type[pycrdt.Map[Any] | pycrdt.Array[Any] | pycrdt.Text | pycrdt.XmlFragment]
+
+MAP: RootKind = pycrdt.Map
+ARRAY: RootKind = pycrdt.Array
+TEXT: RootKind = pycrdt.Text
+XML: RootKind = pycrdt.XmlFragment
+
+
+def merge(updates: list[bytes]) -> bytes:
+    """Merge updates, in causal order, into one that does the same."""
+    return updates[0] if len(updates) == 1 else _native(pycrdt.merge_updates, *updates)
+
+
+def trim(update: bytes, state_vector: bytes) -> bytes:
+    """What of an update a replica at this encoded state vector lacks; all its deletions."""
+    return _native(pycrdt.get_update, update, state_vector)
+
+
+def _native(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    """Call into native code; whatever it raises comes out as NativeFailure."""
+    try:
+        return function(*args, **kwargs)
+    except (KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as failure:  # noqa: BLE001 - PanicException derives from BaseException
+        raise NativeFailure(f"{type(failure).__name__}: {failure}") from None

@@ -1,0 +1,75 @@
+"""Making a document again from what was stored, by the same law as live edits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sync.core.crdt import Replica
+from sync.core.errors import MalformedMessage, NativeFailure
+from sync.core.guard import Footprint, inspect, missing
+from sync.core.yprotocol import decode_state_vector
+
+_ANY_NUMBER = 2**31  # a log entry may merge the edits of any number of clients
+
+
+@dataclass(frozen=True, slots=True)
+class Replay:
+    """A replica made from a log.
+
+    ``left_out`` names the entries, by index, that could not be applied, and why: they are damaged,
+    or stand on one that is. ``size`` is the bytes of all that was applied.
+    """
+
+    replica: Replica
+    size: int
+    left_out: dict[int, str]
+
+
+def replay(snapshot: bytes | None, updates: Sequence[bytes]) -> Replay:
+    """Apply a snapshot and the updates after it, in order.
+
+    An entry that the library fails on is left out and everything is begun again without it, so one
+    bad row never costs a document. The snapshot was verified when it was written; raises
+    NativeFailure when it cannot be loaded all the same.
+    """
+    left_out: dict[int, str] = {}
+    while True:
+        replica = Replica(snapshot)
+        failed = _apply_all(replica, updates, left_out)
+        if failed is None:
+            break
+    size = len(snapshot or b"") + sum(
+        len(update) for index, update in enumerate(updates) if index not in left_out
+    )
+    return Replay(replica, size, left_out)
+
+
+def _apply_all(replica: Replica, updates: Sequence[bytes], left_out: dict[int, str]) -> int | None:
+    """Apply what may be applied. Returns the index of an update that broke the replica."""
+    clocks = decode_state_vector(replica.state_vector())
+    for index, update in enumerate(updates):
+        if index in left_out:
+            continue
+        footprint = _inspect(update, index, left_out)
+        if footprint is None:
+            continue
+        if lacking := missing(footprint, clocks):
+            left_out[index] = f"it stands on edits that are not in the log, of clients {[*lacking]}"
+            continue
+        try:
+            replica.apply(update)
+        except NativeFailure as failure:
+            left_out[index] = str(failure)
+            return index
+        for client, (_, end) in footprint.news(clocks).items():
+            clocks[client] = end
+    return None
+
+
+def _inspect(update: bytes, index: int, left_out: dict[int, str]) -> Footprint | None:
+    try:
+        return inspect(update, _ANY_NUMBER)
+    except MalformedMessage as error:
+        left_out[index] = error.reason
+        return None

@@ -1,0 +1,568 @@
+"""The room: everything one document's edits pass through.
+
+The law, for whoever edits this module. pycrdt (yrs ≥ 0.14) loses valid updates that arrive before
+what they stand on: they are dropped when a later one is integrated across the gap, and while they
+wait no state vector, export or snapshot shows them.
+
+- **I1** Updates of one connection keep their order: from socket to replica to log to replay.
+  Order is by position, never by time.
+- **I2** No update of a connection is skipped. One that is refused costs the connection, or the
+  client is asked for everything again (our step1) and its updates are ignored until its answer.
+- **I3** The replica is never given an update with missing dependencies. The causal gate holds such
+  an update, bounded, and asks the client that sent it with our step1.
+
+And the promise: **nothing is echoed to its sender, and no barrier released, before it is on disk.**
+The shell says so through :meth:`Room.committed`.
+
+A room does nothing by itself. Its methods return :mod:`actions <sync.core.actions>`; accepted
+updates gather until :meth:`Room.flush`, which the shell calls once at the end of each turn of its
+event loop. When a :class:`Rebuild` was returned, only :meth:`Room.flush`, :meth:`Room.committed`,
+:meth:`Room.leave` and :meth:`Room.renew` may be called until the room is renewed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sync.core.actions import Action, ClientClocks, Close, Persist, Rebuild, Send
+from sync.core.crdt import EMPTY_STATE_VECTOR, Replica, merge
+from sync.core.errors import (
+    DocumentTooLarge,
+    Forbidden,
+    MalformedMessage,
+    NativeFailure,
+    Overloaded,
+    ProtocolError,
+)
+from sync.core.guard import (
+    MAX_CLIENTS_STEP2,
+    MAX_CLIENTS_UPDATE,
+    Footprint,
+    inspect,
+    missing,
+)
+from sync.core.member import Edit, Member
+from sync.core.presence import Presence
+from sync.core.yprotocol import (
+    EMPTY_UPDATE,
+    Awareness,
+    Barrier,
+    Message,
+    QueryAwareness,
+    RenewToken,
+    SyncStep1,
+    SyncStep2,
+    SyncUpdate,
+    decode_state_vector,
+    denied_frame,
+    saved_frame,
+    step1_frame,
+    step2_frame,
+    update_frame,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RoomLimits:
+    """Bounds of one room; sizes in bytes, times in seconds."""
+
+    document: int = 16 * 2**20
+    held_updates: int = 64  # per connection, waiting for what they stand on
+    held_bytes: int = 256 * 2**10
+    held_seconds: float = 10.0
+    awareness_state: int = 8 * 2**10
+    awareness_ids: int = 16  # per connection
+    awareness_grace: float = 3.0
+
+
+@dataclass(slots=True)
+class _Run:
+    """Consecutive updates of one connection within a turn; one entry of the log."""
+
+    member: int
+    author: str
+    updates: list[bytes]
+    clients: dict[int, ClientClocks]
+
+
+class Room:
+    """One document and the connections that have it open. Times are of any steady clock."""
+
+    def __init__(self, replica: Replica, size: int, limits: RoomLimits | None = None) -> None:
+        """``size``: bytes of the document, or of the log it was made from."""
+        self.limits = limits or RoomLimits()
+        self.presence = Presence(
+            grace=self.limits.awareness_grace,
+            max_state=self.limits.awareness_state,
+            max_ids=self.limits.awareness_ids,
+        )
+        self.accepted = 0  # Persist actions given
+        self.saved = 0  # of these, on disk
+        self.version = 0  # changes with every change of the document
+        self._members: dict[int, Member] = {}
+        self._turn: list[_Run] = []
+        self._unsaved: dict[int, Member] = {}  # members with echoes or barriers to come
+        self._holding: dict[int, Member] = {}  # members with held updates, or adrift
+        self._bound: dict[int, int] = {}  # client id -> member that extended it first
+        self._authors: dict[int, str] = {}  # client id -> subject first seen to extend it
+        self._whole: tuple[int, bytes] = (-1, b"")  # version and frame of a fresh client's step2
+        self._load(replica, size)
+
+    def _load(self, replica: Replica, size: int) -> None:
+        self._replica = replica
+        self._clocks = decode_state_vector(replica.state_vector())
+        self._size = size
+        self._broken = False
+
+    # -- membership
+
+    def join(self, member: int, subject: str, *, writable: bool) -> list[Action]:
+        """Open the document for a connection: our step1, and who is here."""
+        joined = self._members[member] = Member(member, subject, writable)
+        actions = [self._ask(joined)]
+        if (everyone := self.presence.everyone()) is not None:
+            actions.append(Send((member,), everyone))
+        return actions
+
+    def leave(self, member: int, now: float) -> list[Action]:
+        """The connection ended. What it sent stays; what waited for it is forgotten."""
+        left = self._members.pop(member, None)
+        if left is None:
+            return []
+        self._unsaved.pop(member, None)
+        self._holding.pop(member, None)
+        self.presence.leave(member, now)
+        self._unbind(member)
+        return self._release_held() if not self._broken else []
+
+    def allow_writing(self, member: int, writable: bool) -> None:
+        """The connection's rights changed."""
+        self._members[member].writable = writable
+
+    @property
+    def members(self) -> int:
+        """How many connections have the document open."""
+        return len(self._members)
+
+    @property
+    def dirty(self) -> bool:
+        """:meth:`flush` has something to do."""
+        return bool(self._turn) or self.presence.changed
+
+    @property
+    def settled(self) -> bool:
+        """Everything accepted is on disk."""
+        return not self._turn and self.saved == self.accepted
+
+    @property
+    def broken(self) -> bool:
+        """The room waits to be renewed."""
+        return self._broken
+
+    @property
+    def size(self) -> int:
+        """Bytes of the document, at most: what it measured last and all updates since."""
+        return self._size
+
+    @property
+    def deadline(self) -> float | None:
+        """When :meth:`tick` next has something to do."""
+        times = [m.held_since + self.limits.held_seconds for m in self._holding.values()]
+        if (presence := self.presence.deadline) is not None:
+            times.append(presence)
+        return min(times, default=None)
+
+    def held(self, member: int) -> int:
+        """How many updates of a connection wait for what they stand on."""
+        return len(self._members[member].held)
+
+    def barrier_bytes(self, member: int) -> int:
+        """Bytes of a connection's barriers that wait for the disk."""
+        return self._members[member].barrier_bytes
+
+    def encode(self) -> bytes:
+        """The whole document as one update."""
+        return self._replica.encode()
+
+    def state_vector(self) -> bytes:
+        """The document's encoded state vector."""
+        return self._replica.state_vector()
+
+    # -- messages
+
+    def receive(
+        self, member: int, message: Message, now: float, footprint: Footprint | None = None
+    ) -> list[Action]:
+        """Take one message. ``footprint`` saves reading an update that was inspected elsewhere.
+
+        A ProtocolError costs the connection that caused it and comes back as a Close.
+        """
+        sender = self._members[member]
+        try:
+            return self._receive(sender, message, now, footprint)
+        except ProtocolError as error:
+            return [Close(member, error)]
+
+    def _receive(
+        self, sender: Member, message: Message, now: float, footprint: Footprint | None
+    ) -> list[Action]:
+        match message:
+            case SyncUpdate(update):
+                footprint = footprint or inspect(update, MAX_CLIENTS_UPDATE)
+                return self._receive_update(sender, Edit(update, footprint), now)
+            case SyncStep2(update):
+                footprint = footprint or inspect(update, MAX_CLIENTS_STEP2)
+                return self._receive_step2(sender, Edit(update, footprint), now)
+            case SyncStep1(state_vector):
+                return [self._answer(sender, state_vector)]
+            case Awareness():
+                return self._receive_awareness(sender, message)
+            case QueryAwareness():
+                everyone = self.presence.everyone()
+                return [Send((sender.id,), everyone)] if everyone is not None else []
+            case Barrier(payload):
+                return self._receive_barrier(sender, payload)
+            case RenewToken():
+                raise TypeError("tokens are the shell's, not the room's")
+
+    def _receive_update(self, sender: Member, edit: Edit, now: float) -> list[Action]:
+        if not sender.writable:
+            empty = edit.footprint.empty
+            return [] if empty else [self._deny_writing(sender)]
+        if sender.adrift:
+            return []  # I2: the step2 that was asked for contains it
+        if sender.held:
+            return self._hold(sender, edit, now)  # I1: not before those that wait
+        return self._admit(sender, edit, now)
+
+    def _receive_step2(self, sender: Member, edit: Edit, now: float) -> list[Action]:
+        sender.answered()
+        if not sender.writable:
+            news = edit.footprint.news(self._clocks)
+            return [self._deny_writing(sender)] if news else []
+        actions = self._admit(sender, edit, now)
+        actions += self._forgers(sender)
+        sender.settle_barriers()
+        return actions + self._barriers_due(sender)
+
+    def _receive_awareness(self, sender: Member, message: Awareness) -> list[Action]:
+        if not sender.has_presence:
+            sender.has_presence = True
+            self._unbind(sender.id)  # from now on its own ids are those it shows
+        refusals = self.presence.receive(sender.id, sender.subject, message.entries)
+        return [Send((sender.id,), denied_frame(reason)) for reason in refusals]
+
+    def _receive_barrier(self, sender: Member, payload: bytes) -> list[Action]:
+        sender.await_saved(payload)
+        self._unsaved[sender.id] = sender
+        return self._barriers_due(sender)
+
+    def _deny_writing(self, sender: Member) -> Action:
+        return Send((sender.id,), denied_frame("read-only: this token may not edit the document"))
+
+    # -- the gate
+
+    def _admit(self, sender: Member, edit: Edit, now: float) -> list[Action]:
+        """Apply an update, or hold it where it stands on something that is not here."""
+        if not edit.footprint.empty:
+            owner = self._foreign_owner(sender, edit.footprint)
+            if owner is not None or missing(edit.footprint, self._clocks):
+                return self._hold_and_ask(sender, edit, now)
+        return [*self._apply(sender, edit), *self._release_held()]
+
+    def _hold_and_ask(self, sender: Member, edit: Edit, now: float) -> list[Action]:
+        ask = not sender.waiting
+        actions = self._hold(sender, edit, now)
+        if ask and not actions:
+            actions.append(self._ask(sender))
+        return actions + self._ask_owner(sender)
+
+    def _hold(self, sender: Member, edit: Edit, now: float) -> list[Action]:
+        """Keep an update until what it stands on has come."""
+        sender.hold(edit, now)
+        self._holding[sender.id] = sender
+        limits = self.limits
+        if len(sender.held) <= limits.held_updates and sender.held_bytes <= limits.held_bytes:
+            return []
+        sender.forget_held()  # I2: so the client must send everything again
+        return [self._ask(sender)]
+
+    def _ask(self, member: Member) -> Action:
+        """Our step1: 'send me what I lack'."""
+        member.asks += 1
+        return Send((member.id,), step1_frame(self._replica.state_vector()))
+
+    def _ask_owner(self, sender: Member) -> list[Action]:
+        """An edit of another's client id: if it is genuine, its owner has it too."""
+        if not sender.held or sender.owner_asked is not None:
+            return []
+        owner = self._foreign_owner(sender, sender.held[0].footprint)
+        if owner is None:
+            return []
+        sender.owner_asked = owner.id
+        return [self._ask(owner)]
+
+    def _foreign_owner(self, sender: Member, footprint: Footprint) -> Member | None:
+        """The live connection of another subject whose client id an update would extend."""
+        for client, (_, end) in footprint.writes.items():
+            if end <= self._clocks.get(client, 0):
+                continue
+            owner_id = self.presence.owner(client)
+            if owner_id is None:
+                owner_id = self._bound.get(client)
+            owner = self._members.get(owner_id) if owner_id is not None else None
+            if owner is not None and owner.subject != sender.subject:
+                return owner
+        return None
+
+    def _forgers(self, owner: Member) -> list[Action]:
+        """The owner has sent all it has: who still extends its client id has made that up."""
+        actions: list[Action] = []
+        for member in list(self._holding.values()):
+            if member.owner_asked != owner.id:
+                continue
+            member.owner_asked = None
+            if member.held and self._foreign_owner(member, member.held[0].footprint) is owner:
+                del self._holding[member.id]
+                reason = "an edit under the Yjs client id of another person's open connection"
+                actions.append(Close(member.id, Forbidden(reason)))
+        return actions
+
+    def _release_held(self) -> list[Action]:
+        """Apply what waited for something that has come."""
+        actions: list[Action] = []
+        progress = bool(self._holding)
+        while progress and not self._broken:
+            progress = False
+            for member in list(self._holding.values()):
+                if self._release_one(member, actions):
+                    progress = True
+        return actions
+
+    def _release_one(self, member: Member, actions: list[Action]) -> bool:
+        if not member.held:
+            if not member.adrift:
+                del self._holding[member.id]
+            member.settle_barriers()
+            actions += self._barriers_due(member)
+            return False
+        first = member.held[0].footprint
+        if missing(first, self._clocks) or self._foreign_owner(member, first) is not None:
+            actions += self._ask_owner(member)
+            return False
+        edit = member.release()
+        try:
+            actions += self._apply(member, edit)
+        except ProtocolError as error:
+            del self._holding[member.id]
+            actions.append(Close(member.id, error))
+        return not self._broken
+
+    # -- applying
+
+    def _apply(self, sender: Member, edit: Edit) -> list[Action]:
+        """I3 holds: everything that this update stands on is here."""
+        news = edit.footprint.news(self._clocks)
+        if news:
+            self._check_size(len(edit.update))
+        try:
+            changed = self._merge_in(edit, news)
+        except NativeFailure as failure:
+            self._broken = True
+            refusal = MalformedMessage("this Yjs update was refused: it cannot be applied")
+            return [Close(sender.id, refusal), Rebuild(edit.update, str(failure))]
+        if changed:
+            self._size += len(edit.update)
+            self.version += 1
+            self._record(sender, edit.update, news)
+        if not edit.footprint.empty:
+            sender.wrote_at = self.accepted + len(self._turn)
+        return []
+
+    def _merge_in(self, edit: Edit, news: dict[int, tuple[int, int]]) -> bool:
+        """Apply to the replica; tell whether anything was new. Raises NativeFailure."""
+        if not news:
+            if not edit.footprint.deletes:
+                return False
+            before = self._replica.deletions()
+            self._replica.apply(edit.update)
+            return self._replica.deletions() != before
+        self._replica.apply(edit.update)
+        for client, (_, end) in news.items():
+            self._clocks[client] = end
+        if len(edit.footprint.writes) > 1:
+            self._check_integrated(news)
+        return True
+
+    def _check_integrated(self, news: Iterable[int]) -> None:
+        """Edits of two clients that stand on each other pass the gate and are never integrated."""
+        clocks = decode_state_vector(self._replica.state_vector())
+        if any(clocks.get(client) != self._clocks[client] for client in news):
+            raise NativeFailure("structs that stand on each other in a circle")
+
+    def _check_size(self, more: int) -> None:
+        limit = self.limits.document
+        if self._size + more <= limit:
+            return
+        self._size = len(self._replica.encode())
+        if self._size + more > limit:
+            raise DocumentTooLarge(
+                f"the document is at most {limit} bytes, and this edit of {more} would outgrow it"
+            )
+
+    def _record(self, sender: Member, update: bytes, news: dict[int, tuple[int, int]]) -> None:
+        if not self._turn or self._turn[-1].member != sender.id:
+            self._turn.append(_Run(sender.id, sender.subject, [], {}))
+        run = self._turn[-1]
+        run.updates.append(update)
+        for client, (start, end) in news.items():
+            author = self._authors.setdefault(client, sender.subject)
+            known = run.clients.get(client)
+            run.clients[client] = ClientClocks(
+                client, known.start if known else start, end, author != sender.subject
+            )
+        if len(news) == 1 and not sender.has_presence:
+            self._bound.setdefault(next(iter(news)), sender.id)
+
+    def _unbind(self, member: int) -> None:
+        for client in [c for c, bound in self._bound.items() if bound == member]:
+            del self._bound[client]
+
+    def _answer(self, sender: Member, state_vector: bytes) -> Action:
+        """Our step2; encoded once per version for all who come with nothing."""
+        if state_vector != EMPTY_STATE_VECTOR:
+            decode_state_vector(state_vector)
+            return Send((sender.id,), step2_frame(self._replica.diff(state_vector)))
+        if self._whole[0] != self.version:
+            self._whole = (self.version, step2_frame(self._replica.encode()))
+        return Send((sender.id,), self._whole[1])
+
+    # -- the end of a turn
+
+    def flush(self) -> list[Action]:
+        """Everything that gathered since the last flush: to the log first, then to the peers."""
+        actions: list[Action] = []
+        if self._turn:
+            runs, self._turn = self._turn, []
+            self._flush_edits(runs, actions)
+        if (frame := self.presence.flush()) is not None:
+            present = tuple(m.id for m in self._members.values() if m.behind is None)
+            actions.append(Send(present, frame))
+        for member in self._members.values():
+            if member.drained:
+                actions += self._catch_up(member)
+        return actions
+
+    def _flush_edits(self, runs: list[_Run], actions: list[Action]) -> None:
+        by_run = [_merge_all(run.updates) for run in runs]
+        for run, updates in zip(runs, by_run, strict=True):
+            actions.append(Persist(tuple(updates), run.author, tuple(run.clients.values())))
+            self._expect_commit(run.member, updates)
+        writers = {run.member for run in runs}
+        current = [m.id for m in self._members.values() if m.behind is None]
+        readers = tuple(m for m in current if m not in writers)
+        merged = [update for updates in by_run for update in updates]
+        if readers:
+            actions += [Send(readers, update_frame(u)) for u in _merge_all(merged)]
+        if len(writers) > 1:
+            for writer in writers.intersection(current):
+                others = [
+                    update
+                    for run, updates in zip(runs, by_run, strict=True)
+                    if run.member != writer
+                    for update in updates
+                ]
+                actions += [Send((writer,), update_frame(u)) for u in _merge_all(others)]
+
+    def _expect_commit(self, member: int, updates: list[bytes]) -> None:
+        self.accepted += 1
+        if (sender := self._members.get(member)) is not None:
+            sender.echoes.append((self.accepted, tuple(updates)))
+            self._unsaved[member] = sender
+
+    # -- the disk
+
+    def committed(self, count: int) -> list[Action]:
+        """The next ``count`` Persist actions are on disk: echoes and barriers are due."""
+        self.saved += count
+        actions: list[Action] = []
+        for member in list(self._unsaved.values()):
+            actions += self._echoes_due(member)
+            actions += self._barriers_due(member)
+            if member.drained and not self._turn:
+                actions += self._catch_up(member)
+            if not member.echoes and not member.barriers:
+                del self._unsaved[member.id]
+        return actions
+
+    def _echoes_due(self, member: Member) -> list[Action]:
+        due = member.echoes_due(self.saved)
+        if member.behind is not None:
+            return []  # the diff that it will get contains them
+        return [Send((member.id,), update_frame(update)) for update in _merge_all(due)]
+
+    def _barriers_due(self, member: Member) -> list[Action]:
+        due = member.barriers_due(self.saved)
+        return [Send((member.id,), saved_frame(payload)) for payload in due]
+
+    # -- time, slow readers, and starting again
+
+    def tick(self, now: float) -> list[Action]:
+        """Let time pass: presence that outlived its grace, gaps that stayed open."""
+        self.presence.expire(now)
+        actions: list[Action] = []
+        for member in list(self._holding.values()):
+            if now >= member.held_since + self.limits.held_seconds:
+                del self._holding[member.id]
+                actions.append(Close(member.id, Overloaded(_GAP)))
+        return actions
+
+    def fall_behind(self, member: int) -> None:
+        """The connection's outbox is full: it gets no more updates until it drains.
+
+        To be called right after a flush, when nothing has gathered.
+        """
+        slow = self._members.get(member)
+        if slow is not None and slow.behind is None and not self._broken:
+            slow.behind = self._replica.state_vector()
+            slow.drained = False
+
+    def catch_up(self, member: int) -> list[Action]:
+        """The connection's outbox has drained: one diff takes the place of all it missed."""
+        slow = self._members.get(member)
+        if slow is None or slow.behind is None:
+            return []
+        slow.drained = True
+        return [] if self._turn else self._catch_up(slow)
+
+    def _catch_up(self, slow: Member) -> list[Action]:
+        if slow.behind is None or self._broken or slow.wrote_at > self.saved:
+            return []  # its own edits in the diff must be on disk first
+        diff = self._replica.diff(slow.behind)
+        slow.behind, slow.drained = None, False
+        actions: list[Action] = []
+        if diff != EMPTY_UPDATE:
+            actions.append(Send((slow.id,), update_frame(diff)))
+        if (everyone := self.presence.everyone()) is not None:
+            actions.append(Send((slow.id,), everyone))
+        return actions
+
+    def renew(self, replica: Replica, size: int) -> list[Action]:
+        """Go on with a replica that was rebuilt from everything accepted."""
+        self._load(replica, size)
+        self.version += 1
+        return self._release_held()
+
+
+_GAP = "an edit stands on others that never came; connect again to send everything"
+
+
+def _merge_all(updates: list[bytes]) -> list[bytes]:
+    """Merge updates into one; where the library cannot, they stay as they are."""
+    if len(updates) < 2:
+        return updates
+    try:
+        return [merge(updates)]
+    except NativeFailure:
+        return updates

@@ -1,0 +1,95 @@
+"""One client's open document, and the transport contract under it."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import anyio
+
+from auth.access import AuthError, Identity
+from sync.core.errors import ProtocolError, close_reason
+from sync.core.names import DocumentName
+from sync.server.outbox import Outbox
+
+EXPIRED = "token-expired"
+"""The close reason by which clients know to get a new token."""
+
+_ids = itertools.count(1)
+
+
+class Channel(Protocol):
+    """Binary messages both ways: what pycrdt-websocket calls a channel.
+
+    Iteration gives whole messages and ends when the client has gone; it may raise ProtocolError for
+    a message that cannot be one. ``send`` returns when the message is on its way, and waits while
+    the client does not read.
+    """
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    async def send(self, message: bytes, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """How a connection ends: a close code of the contract, and a sentence for the client."""
+
+    code: int
+    reason: str
+
+    @classmethod
+    def of(cls, error: ProtocolError | AuthError) -> Verdict:
+        return cls(error.close_code, error.reason)
+
+    @property
+    def final(self) -> bool:
+        """Clients do not come back after it (y-websocket from 3.1 on)."""
+        return 4400 <= self.code <= 4499
+
+    @property
+    def close_reason(self) -> str:
+        """The reason as it fits a close frame; of an expired token, just ``token-expired``."""
+        return EXPIRED if self.reason.startswith(EXPIRED) else close_reason(self.reason)
+
+
+class Pace:
+    """A message rate: sustained, with a burst (the generic cell rate algorithm)."""
+
+    __slots__ = ("_burst_seconds", "_interval", "_next")
+
+    def __init__(self, rate: float, burst: float) -> None:
+        """``rate``: messages a second, 0 for any number; ``burst``: messages ahead of it."""
+        self._interval = 1 / rate if rate else 0.0
+        self._burst_seconds = burst * self._interval
+        self._next = 0.0
+
+    def delay(self, now: float) -> float:
+        """Count one message; return the seconds to wait before the next is read, or 0."""
+        if not self._interval:
+            return 0.0
+        self._next = max(self._next, now - self._burst_seconds) + self._interval
+        return max(0.0, self._next - now)
+
+
+@dataclass(slots=True, eq=False)
+class Connection:
+    """One client and one document."""
+
+    document: DocumentName
+    identity: Identity
+    pace: Pace
+    id: int = field(default_factory=lambda: next(_ids))
+    outbox: Outbox = field(default_factory=Outbox)
+    reading: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    verdict: Verdict | None = None
+    received: int = 0  # messages
+
+    def end(self, verdict: Verdict) -> None:
+        """Stop reading; nothing more is queued. The first verdict stands."""
+        if self.verdict is None:
+            self.verdict = verdict
+            self.outbox.finish()
+            self.reading.cancel()

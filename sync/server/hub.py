@@ -1,0 +1,546 @@
+"""The rooms of this process and their lives; the way of every message.
+
+``feed`` is a plain call: from a frame to the actions of its room nothing awaits, so a room needs no
+lock. What gathered in one turn of the event loop is flushed at its end, once per room.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from functools import partial
+
+import anyio
+import anyio.lowlevel
+from anyio.abc import TaskGroup
+
+from auth.access import Access, AuthError, Identity, Verifier
+from persistence.store import ClientRange, Edit, Position, Store
+from sync.core.actions import Action, Close, Persist, Rebuild, Send
+from sync.core.errors import (
+    Draining,
+    Forbidden,
+    MessageTooLarge,
+    Overloaded,
+    ProtocolError,
+)
+from sync.core.guard import MAX_CLIENTS_STEP2, MAX_CLIENTS_UPDATE
+from sync.core.names import DocumentName
+from sync.core.room import RoomLimits
+from sync.core.yprotocol import (
+    Message,
+    RenewToken,
+    SyncStep2,
+    SyncUpdate,
+    decode,
+    denied_frame,
+    renewed_frame,
+)
+from sync.server.connection import EXPIRED, Channel, Connection, Pace, Verdict
+from sync.server.journal import Journal
+from sync.server.loader import Loader
+from sync.server.rehearsal import LARGE, Rehearsal
+from sync.server.resident import Resident
+from sync.server.snapshots import Snapshots
+from sync.server.telemetry import logger
+
+log = logger(__name__)
+
+CLOSE_SECONDS = 5.0
+"""How long what is queued for a connection that ends may take to be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class HubLimits:
+    """Bounds of the hub; sizes in bytes, times in seconds."""
+
+    room: RoomLimits = field(default_factory=RoomLimits)
+    message: int = 2**20  # but a step2 may be as large as a document
+    connections_per_subject: int = 64
+    message_rate: float = 500.0  # messages a second of one connection, sustained; 0: any
+    message_burst: float = 5_000.0
+    barrier_bytes: int = 256 * 2**10  # of one connection's barriers waiting for the disk
+    unload_seconds: float = 30.0
+    snapshot_tail: int = 500  # entries
+
+
+@dataclass(frozen=True, slots=True)
+class HubStatistics:
+    """The hub at one moment."""
+
+    rooms: int
+    connections: int
+    unsaved_bytes: int
+    failing: str | None
+    draining: bool
+
+
+@dataclass(slots=True, eq=False)
+class _Loading:
+    """A document on its way into memory, and those who wait for it."""
+
+    done: anyio.Event = field(default_factory=anyio.Event)
+    error: ProtocolError | None = None
+
+
+class Hub:
+    """All rooms of one process. Made by :func:`open_hub`."""
+
+    def __init__(self, store: Store, verifier: Verifier, tasks: TaskGroup, limits: HubLimits):
+        self.limits = limits
+        self.journal = Journal(store)
+        self._verifier = verifier
+        self._tasks = tasks
+        self._loop = asyncio.get_running_loop()
+        self._rehearsal = Rehearsal()
+        self._loader = Loader(store, limits.room)
+        self._snapshots = Snapshots(store, self._rehearsal)
+        self._residents: dict[DocumentName, Resident] = {}
+        self._loading: dict[DocumentName, _Loading] = {}
+        self._connections: dict[int, Connection] = {}
+        self._expiries: dict[int, asyncio.TimerHandle] = {}
+        self._subjects: Counter[str] = Counter()
+        self._draining = False
+
+    def statistics(self) -> HubStatistics:
+        """What goes on."""
+        return HubStatistics(
+            rooms=len(self._residents),
+            connections=len(self._connections),
+            unsaved_bytes=self.journal.unsaved_bytes,
+            failing=self.journal.failing,
+            draining=self._draining,
+        )
+
+    # -- connections
+
+    async def serve(
+        self, channel: Channel, document: DocumentName, identity: Identity
+    ) -> Verdict | None:
+        """Serve one client until it goes (None) or is to be closed (the verdict)."""
+        try:
+            connection = await self.open(document, identity)
+        except ProtocolError as error:
+            return Verdict.of(error)
+        try:
+            async with anyio.create_task_group() as tasks:
+                sent = anyio.Event()
+                tasks.start_soon(self._send_all, connection, channel, sent)
+                await self._receive_all(connection, channel)
+                self.close(connection)
+                with anyio.move_on_after(CLOSE_SECONDS if connection.verdict else 0):
+                    await sent.wait()
+                tasks.cancel_scope.cancel()
+        finally:
+            self.close(connection)
+        return connection.verdict
+
+    async def open(self, document: DocumentName, identity: Identity) -> Connection:
+        """Open a document for a client, loading it where it is not in memory.
+
+        Raises Forbidden, Draining, and Overloaded when the document cannot be loaded now or the
+        subject has too many connections.
+        """
+        access = identity.document_access(document)
+        if access is Access.NONE:
+            raise Forbidden(f"this token gives no right to the document {document!r}")
+        self._check_capacity(identity)
+        resident = await self._resident(document)
+        self._check_capacity(identity)  # again: loading took time
+        limits = self.limits
+        connection = Connection(document, identity, Pace(limits.message_rate, limits.message_burst))
+        self._admit(resident, connection, access)
+        return connection
+
+    def _check_capacity(self, identity: Identity) -> None:
+        if self._draining:
+            raise Draining("the server is restarting: connect again")
+        most = self.limits.connections_per_subject
+        if self._subjects[identity.subject] >= most:
+            raise Overloaded(f"one person has at most {most} connections: close others first")
+
+    def _admit(self, resident: Resident, connection: Connection, access: Access) -> None:
+        identity = connection.identity
+        self._subjects[identity.subject] += 1
+        self._connections[connection.id] = connection
+        resident.connections[connection.id] = connection
+        if resident.unload_timer is not None:
+            resident.unload_timer.cancel()
+            resident.unload_timer = None
+        self._watch_expiry(connection)
+        writable = access is Access.WRITE
+        joined = resident.room.join(connection.id, identity.subject, writable=writable)
+        self._perform(resident, joined)
+        log.info(
+            "connection opened",
+            connection=connection.id,
+            document=connection.document,
+            subject=identity.subject,
+            access=access.name.lower(),
+        )
+
+    def close(self, connection: Connection) -> None:
+        """The client has gone, or is to go: take it out of its room."""
+        if self._connections.pop(connection.id, None) is None:
+            return
+        self._expiries.pop(connection.id).cancel()
+        subject = connection.identity.subject
+        self._subjects[subject] -= 1
+        if not self._subjects[subject]:
+            del self._subjects[subject]
+        connection.outbox.finish()
+        resident = self._residents[connection.document]
+        del resident.connections[connection.id]
+        self._perform(resident, resident.room.leave(connection.id, self._loop.time()))
+        if not resident.room.members:
+            self._unload_later(resident)
+        log.info(
+            "connection closed",
+            connection=connection.id,
+            document=connection.document,
+            messages=connection.received,
+            **({"code": v.code, "reason": v.reason} if (v := connection.verdict) else {}),
+        )
+
+    def end(self, connection: Connection, verdict: Verdict) -> None:
+        """Close a connection for a reason; what is queued for it is still sent."""
+        connection.end(verdict)
+        self.close(connection)
+
+    async def _receive_all(self, connection: Connection, channel: Channel) -> None:
+        with connection.reading:
+            try:
+                async for frame in channel:
+                    if (wait := self.feed(connection, frame)) is not None:
+                        await wait
+            except ProtocolError as error:
+                self.end(connection, Verdict.of(error))
+
+    async def _send_all(self, connection: Connection, channel: Channel, sent: anyio.Event) -> None:
+        await connection.outbox.drain_to(channel.send, partial(self._drained, connection))
+        sent.set()
+
+    # -- messages
+
+    def feed(self, connection: Connection, frame: bytes) -> Awaitable[None] | None:
+        """Take one message of a connection.
+
+        What is returned must be awaited before the connection's next message is fed: None when
+        that may come at once.
+        """
+        if connection.verdict is not None:
+            return None
+        if self._draining:
+            return anyio.sleep_forever()  # until the connection is closed
+        resident = self._residents[connection.document]
+        if self._must_wait(resident, connection):
+            return self._feed_later(resident, connection, frame)
+        connection.received += 1
+        try:
+            message = decode(frame)
+            self._check_size(message, len(frame))
+        except ProtocolError as error:
+            self.end(connection, Verdict.of(error))
+            return None
+        return self._take(resident, connection, message)
+
+    def _take(
+        self, resident: Resident, connection: Connection, message: Message
+    ) -> Awaitable[None] | None:
+        match message:
+            case RenewToken(token):
+                return self._renew_token(resident, connection, token)
+            case SyncUpdate(update) | SyncStep2(update) if len(update) > LARGE:
+                return self._take_large(resident, connection, message, update)
+        now = self._loop.time()
+        self._perform(resident, resident.room.receive(connection.id, message, now))
+        delay = connection.pace.delay(now)
+        return anyio.sleep(delay) if delay else None
+
+    def _must_wait(self, resident: Resident, connection: Connection) -> bool:
+        room = resident.room
+        return (
+            room.broken
+            or self.journal.full
+            or room.barrier_bytes(connection.id) > self.limits.barrier_bytes
+        )
+
+    async def _feed_later(self, resident: Resident, connection: Connection, frame: bytes) -> None:
+        while connection.verdict is None and self._must_wait(resident, connection):
+            if resident.room.broken:
+                await resident.renewed.wait()
+            else:
+                await self.journal.progress()
+        if (wait := self.feed(connection, frame)) is not None:
+            await wait
+
+    def _check_size(self, message: Message, size: int) -> None:
+        limit = self.limits.message
+        if isinstance(message, SyncStep2):
+            limit = max(limit, self.limits.room.document)
+        if size > limit + 16:  # the envelope
+            raise MessageTooLarge(f"a message is at most {limit} bytes; this one is {size}")
+
+    async def _take_large(
+        self, resident: Resident, connection: Connection, message: Message, update: bytes
+    ) -> None:
+        """A large update is tried out elsewhere first; the connection waits for it."""
+        if not connection.identity.document_access(connection.document) >= Access.WRITE:
+            connection.outbox.put(denied_frame("read-only: this token may not edit the document"))
+            return
+        most = MAX_CLIENTS_STEP2 if isinstance(message, SyncStep2) else MAX_CLIENTS_UPDATE
+        try:
+            footprint = await self._rehearsal.inspect(update, most, resident.room.encode())
+        except ProtocolError as error:
+            self.end(connection, Verdict.of(error))
+            return
+        while resident.room.broken:
+            await resident.renewed.wait()
+        if connection.verdict is None:
+            now = self._loop.time()
+            self._perform(resident, resident.room.receive(connection.id, message, now, footprint))
+
+    def _perform(self, resident: Resident, actions: Iterable[Action]) -> None:
+        """Do what a room wants done, and see that it is flushed and ticked in time."""
+        for action in actions:
+            match action:
+                case Send(to, frame):
+                    self._send(resident, to, frame)
+                case Persist():
+                    self._persist(resident, action)
+                case Close(member, error):
+                    if (connection := self._connections.get(member)) is not None:
+                        self.end(connection, Verdict.of(error))
+                case Rebuild(update, failure):
+                    log.error(
+                        "the CRDT library failed; the update is quarantined, the room rebuilt",
+                        document=resident.document,
+                        failure=failure,
+                        update=update[:4096].hex(),
+                    )
+                    self._tasks.start_soon(self._rebuild, resident)
+        if resident.room.dirty and not resident.flush_scheduled:
+            resident.flush_scheduled = True
+            self._loop.call_soon(self._flush, resident)
+        if (deadline := resident.room.deadline) is not None:
+            self._tick_at(resident, deadline)
+
+    def _send(self, resident: Resident, to: tuple[int, ...], frame: bytes) -> None:
+        for member in to:
+            connection = resident.connections.get(member)
+            if connection is not None:
+                connection.outbox.put(frame)
+                if connection.outbox.full:
+                    resident.slow.add(member)
+
+    def _persist(self, resident: Resident, action: Persist) -> None:
+        received_at = time.time()
+        clients = tuple(
+            ClientRange(each.client, each.start, each.end, each.introduced)
+            for each in action.clients
+        )
+        edits = [
+            Edit(resident.document, update, action.author, clients, received_at)
+            for update in action.updates
+        ]
+        size = sum(len(update) for update in action.updates)
+        self.journal.submit(edits, partial(self._committed, resident, len(edits), size))
+
+    def _flush(self, resident: Resident) -> None:
+        resident.flush_scheduled = False
+        room = resident.room
+        self._perform(resident, room.flush())
+        while resident.slow:
+            room.fall_behind(resident.slow.pop())
+        if not room.broken and resident.wants_snapshot(self.limits.snapshot_tail):
+            self._snapshots.begin(resident)
+            self._write_snapshot(resident)
+
+    def _drained(self, connection: Connection) -> None:
+        resident = self._residents.get(connection.document)
+        if resident is not None and connection.id in resident.connections:
+            self._perform(resident, resident.room.catch_up(connection.id))
+
+    def _tick_at(self, resident: Resident, when: float) -> None:
+        if resident.timer is not None:
+            if resident.timer.when() <= when:
+                return
+            resident.timer.cancel()
+        resident.timer = self._loop.call_at(when, self._tick, resident)
+
+    def _tick(self, resident: Resident) -> None:
+        resident.timer = None
+        if resident.room.broken:
+            self._tick_at(resident, self._loop.time() + 0.1)
+        else:
+            self._perform(resident, resident.room.tick(self._loop.time()))
+
+    # -- the disk
+
+    def _committed(self, resident: Resident, entries: int, size: int, position: Position) -> None:
+        """One Persist is on disk. The room hears of all of a commit at once."""
+        resident.position = position
+        resident.tail += entries
+        resident.tail_size += size
+        resident.commits += 1
+        if resident.commits == 1:
+            self._loop.call_soon(self._announce_commits, resident)
+        self._write_snapshot(resident)
+
+    def _write_snapshot(self, resident: Resident) -> None:
+        """Write the snapshot that waits, when the last entry in it is the last one committed."""
+        pending = resident.pending
+        if pending is not None and resident.room.saved + resident.commits == pending.ticket:
+            resident.pending = None
+            self._tasks.start_soon(self._snapshots.write, resident, pending, resident.position)
+
+    def _announce_commits(self, resident: Resident) -> None:
+        commits, resident.commits = resident.commits, 0
+        self._perform(resident, resident.room.committed(commits))
+
+    # -- rooms
+
+    async def _resident(self, document: DocumentName) -> Resident:
+        """The room of a document: loaded once, however many ask at once."""
+        while True:
+            resident = self._residents.get(document)
+            if resident is not None:
+                if not resident.room.broken:
+                    return resident
+                await resident.renewed.wait()
+            elif (loading := self._loading.get(document)) is not None:
+                await loading.done.wait()
+                if loading.error is not None:
+                    raise loading.error
+            else:
+                self._loading[document] = _Loading()
+                self._tasks.start_soon(self._load, document)
+
+    async def _load(self, document: DocumentName) -> None:
+        loading = self._loading[document]
+        try:
+            self._residents[document] = await self._loader.load(document)
+            self._unload_later(self._residents[document])
+        except ProtocolError as error:
+            loading.error = error
+        finally:
+            del self._loading[document]
+            loading.done.set()
+
+    async def _rebuild(self, resident: Resident) -> None:
+        """Make a broken room's replica again from everything that was accepted."""
+        resident.renewed = anyio.Event()
+        while resident.room.broken:
+            self._perform(resident, resident.room.flush())
+            await self.journal.settle()
+            try:
+                replayed = await self._loader.replay(resident.document)
+            except ProtocolError:
+                await anyio.sleep(0.5)
+                continue
+            actions = resident.room.renew(replayed.replica, replayed.size)
+            resident.renewed.set()
+            self._perform(resident, actions)
+
+    def _unload_later(self, resident: Resident) -> None:
+        if resident.unload_timer is not None:
+            resident.unload_timer.cancel()
+        resident.unload_timer = self._loop.call_later(
+            self.limits.unload_seconds, self._unload, resident
+        )
+
+    def _unload(self, resident: Resident) -> None:
+        """Let a room go once nobody is in it and everything is committed and in a snapshot."""
+        resident.unload_timer = None
+        room = resident.room
+        if room.members:
+            return
+        if room.broken or room.dirty or not room.settled or resident.writing_snapshot:
+            self._unload_later(resident)
+        elif resident.tail:
+            self._tasks.start_soon(self._snapshot_and_unload, resident)
+        else:
+            self._forget(resident)
+
+    async def _snapshot_and_unload(self, resident: Resident) -> None:
+        self._snapshots.begin(resident)
+        if (pending := resident.pending) is not None:
+            resident.pending = None
+            await self._snapshots.write(resident, pending, resident.position)
+        if not resident.room.members and resident.room.settled:
+            self._forget(resident)
+
+    def _forget(self, resident: Resident) -> None:
+        if resident.timer is not None:
+            resident.timer.cancel()
+        if self._residents.get(resident.document) is resident:
+            del self._residents[resident.document]
+
+    # -- rights
+
+    def _watch_expiry(self, connection: Connection) -> None:
+        seconds = connection.identity.expires_at - time.time()
+        expired = Verdict(4401, f"{EXPIRED}: get a new token and connect again")
+        self._expiries[connection.id] = self._loop.call_later(
+            max(0.0, seconds), self.end, connection, expired
+        )
+
+    async def _renew_token(self, resident: Resident, connection: Connection, token: str) -> None:
+        try:
+            identity = await self._verifier.verify(token)
+        except AuthError as error:
+            self.end(connection, Verdict.of(error))
+            return
+        if connection.verdict is not None:
+            return
+        access = identity.document_access(connection.document)
+        if identity.subject != connection.identity.subject or access is Access.NONE:
+            reason = "the new token is another subject's, or gives no right to this document"
+            self.end(connection, Verdict.of(Forbidden(reason)))
+            return
+        connection.identity = identity
+        self._expiries.pop(connection.id).cancel()
+        self._watch_expiry(connection)
+        resident.room.allow_writing(connection.id, access is Access.WRITE)
+        expiry = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(identity.expires_at))
+        connection.outbox.put(renewed_frame(expiry))
+
+    # -- the end
+
+    async def drain(self) -> None:
+        """Take no more; when every edit is on disk and acknowledged, close with 1012."""
+        self._draining = True
+        for resident in list(self._residents.values()):
+            self._perform(resident, resident.room.flush())
+        await self.journal.settle()
+        await anyio.lowlevel.checkpoint()  # the rooms hear of the last commits
+        verdict = Verdict.of(Draining("the server is restarting: connect again"))
+        for connection in list(self._connections.values()):
+            self.end(connection, verdict)
+
+    async def write_snapshots(self) -> None:
+        """A snapshot of every room that has entries without one; for a fast next start."""
+        for resident in list(self._residents.values()):
+            if resident.tail and resident.room.settled and not resident.room.broken:
+                await self._snapshot_and_unload(resident)
+
+
+@asynccontextmanager
+async def open_hub(
+    store: Store, verifier: Verifier, limits: HubLimits | None = None
+) -> AsyncIterator[Hub]:
+    """Run a hub on a store. Leaving the block drains it."""
+    async with anyio.create_task_group() as tasks:
+        hub = Hub(store, verifier, tasks, limits or HubLimits())
+        tasks.start_soon(hub.journal.run)
+        try:
+            yield hub
+        finally:
+            with anyio.CancelScope(shield=True):
+                await hub.drain()
+                await hub.write_snapshots()
+            tasks.cancel_scope.cancel()

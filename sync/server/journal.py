@@ -1,0 +1,127 @@
+"""The one writer: every accepted edit goes through here to disk.
+
+Rooms submit; the journal takes all that came since its last commit into one transaction (group
+commit) and says so when it is on disk. When the store cannot take it, the journal keeps its batch
+and tries again until it can: nothing is acknowledged meanwhile, nothing forgotten.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import anyio
+
+from persistence.store import Edit, Position, Store
+from sync.server.telemetry import logger
+
+log = logger(__name__)
+
+MAX_BATCH = 10_000
+"""Edits in one transaction."""
+
+FULL_BYTES = 16 * 2**20
+"""Bytes that wait for the disk from which senders are made to wait."""
+
+_RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Submission:
+    edits: Sequence[Edit]
+    committed: Callable[[Position], None]
+
+
+class Journal:
+    """The queue between all rooms and the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._queue: deque[_Submission] = deque()
+        self._wake = anyio.Event()
+        self._progress = anyio.Event()
+        self._unsaved = 0  # submissions that are not on disk
+        self._bytes = 0
+        self.failing: str | None = None
+        """Why the last commit did not succeed; None while all is well."""
+
+    def submit(self, edits: Sequence[Edit], committed: Callable[[Position], None]) -> None:
+        """Take edits on their way to disk; never waits.
+
+        ``committed`` is called, in the order of submission, with the position of the last of them
+        once all are on disk.
+        """
+        self._queue.append(_Submission(edits, committed))
+        self._unsaved += 1
+        self._bytes += sum(len(edit.update) for edit in edits)
+        self._wake.set()
+
+    @property
+    def full(self) -> bool:
+        """So much waits for the disk that no more should be taken from clients."""
+        return self._bytes > FULL_BYTES
+
+    @property
+    def settled(self) -> bool:
+        """Everything submitted is on disk."""
+        return not self._unsaved
+
+    @property
+    def unsaved_bytes(self) -> int:
+        """Bytes of updates that wait for the disk."""
+        return self._bytes
+
+    async def progress(self) -> None:
+        """Wait for the next commit."""
+        await self._progress.wait()
+
+    async def settle(self) -> None:
+        """Wait until everything submitted is on disk."""
+        while not self.settled:
+            await self.progress()
+
+    async def run(self) -> None:
+        """Commit what is submitted, for ever."""
+        while True:
+            if not self._queue:
+                self._wake = anyio.Event()
+                await self._wake.wait()
+            await self._commit(self._take())
+
+    def _take(self) -> list[_Submission]:
+        batch: list[_Submission] = []
+        edits = 0
+        while self._queue and (not batch or edits + len(self._queue[0].edits) <= MAX_BATCH):
+            edits += len(self._queue[0].edits)
+            batch.append(self._queue.popleft())
+        return batch
+
+    async def _commit(self, batch: list[_Submission]) -> None:
+        edits = [edit for submission in batch for edit in submission.edits]
+        position = await self._append(edits)
+        self._unsaved -= len(batch)
+        self._bytes -= sum(len(edit.update) for edit in edits)
+        for submission in batch:
+            position = Position(position + len(submission.edits))
+            submission.committed(Position(position - 1))
+        self._progress.set()
+        self._progress = anyio.Event()
+
+    async def _append(self, edits: list[Edit]) -> Position:
+        """Append until it succeeds. Whatever the store raises, the edits are not let go."""
+        attempt = 0
+        while True:
+            try:
+                position = await self._store.append(edits)
+            except Exception as error:  # noqa: BLE001 - a bug in a store must not lose edits either
+                if self.failing is None:
+                    log.error("edits cannot be saved; trying again", error=str(error))
+                self.failing = str(error) or type(error).__name__
+            else:
+                if self.failing is not None:
+                    log.info("edits are being saved again")
+                    self.failing = None
+                return position
+            await anyio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
+            attempt += 1

@@ -1,0 +1,74 @@
+"""From the store to a room."""
+
+from __future__ import annotations
+
+from persistence.store import Store, StoredDocument, StoreError
+from sync.core.errors import NativeFailure, Overloaded
+from sync.core.names import DocumentName
+from sync.core.replay import Replay, replay
+from sync.core.room import Room, RoomLimits
+from sync.server.resident import Resident
+from sync.server.telemetry import logger
+
+log = logger(__name__)
+
+
+class Loader:
+    """Makes rooms of stored documents."""
+
+    def __init__(self, store: Store, limits: RoomLimits) -> None:
+        self._store = store
+        self._limits = limits
+
+    async def load(self, document: DocumentName) -> Resident:
+        """Load a document into a room of its own.
+
+        Raises Overloaded when it cannot be loaded now; never gives an empty room in its place.
+        """
+        stored = await self._read(document)
+        replayed = self._replay(stored)
+        room = Room(replayed.replica, replayed.size, self._limits)
+        return Resident(
+            document,
+            room,
+            position=stored.head,
+            tail=len(stored.entries),
+            tail_size=sum(len(entry.edit.update) for entry in stored.entries),
+            snapshot_size=len(stored.snapshot.update) if stored.snapshot else 0,
+        )
+
+    async def replay(self, document: DocumentName) -> Replay:
+        """Make a document's replica again. Raises Overloaded."""
+        return self._replay(await self._read(document))
+
+    async def _read(self, document: DocumentName) -> StoredDocument:
+        try:
+            return await self._store.load(document)
+        except StoreError as error:
+            log.error("a document cannot be read", document=document, error=str(error))
+            raise Overloaded("the document cannot be loaded now: come back later") from error
+
+    def _replay(self, stored: StoredDocument) -> Replay:
+        for damage in stored.damaged:
+            log.error(
+                "a damaged row was left out",
+                document=stored.document,
+                position=damage.position,
+                what=damage.what,
+                reason=damage.reason,
+            )
+        snapshot = stored.snapshot.update if stored.snapshot else None
+        try:
+            replayed = replay(snapshot, [entry.edit.update for entry in stored.entries])
+        except NativeFailure as failure:
+            log.error("a snapshot cannot be loaded", document=stored.document, failure=str(failure))
+            raise Overloaded("the document cannot be loaded now: come back later") from failure
+        for index, reason in replayed.left_out.items():
+            position = stored.entries[index].position
+            log.error(
+                "an entry cannot be applied and was left out",
+                document=stored.document,
+                position=position,
+                reason=reason,
+            )
+        return replayed

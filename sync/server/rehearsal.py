@@ -1,0 +1,110 @@
+"""Large updates and snapshots are tried out in another process first.
+
+An update of a megabyte can take the interpreter for a second, and one made to harm can take the
+process. So it is inspected and applied to a copy of the document in a worker process with a
+deadline and a memory limit; only what went well there is done here.
+"""
+
+from __future__ import annotations
+
+import resource
+import time
+from dataclasses import dataclass
+
+import anyio
+from anyio import to_process
+
+from sync.core.crdt import Replica
+from sync.core.errors import MalformedMessage, NativeFailure, Overloaded
+from sync.core.guard import Footprint, inspect, missing
+from sync.core.yprotocol import decode_state_vector
+from sync.server.deep_stack import run_deep
+
+LARGE = 64 * 2**10
+"""Bytes from which an update is rehearsed."""
+
+_MEMORY = 4 * 2**30  # address space of the worker, its deep stack of 512 MiB included
+
+
+@dataclass(frozen=True, slots=True)
+class _Trial:
+    """What came of an update in the worker."""
+
+    footprint: Footprint | None
+    refusal: str | None = None
+
+
+class Rehearsal:
+    """A worker process, started when first needed."""
+
+    def __init__(self, deadline: float = 10.0) -> None:
+        """``deadline``: seconds until a trial is ended and the update refused."""
+        self._deadline = deadline
+        self._one = anyio.CapacityLimiter(1)
+
+    async def inspect(self, update: bytes, max_clients: int, document: bytes) -> Footprint:
+        """Inspect an update and apply it to a copy of the document.
+
+        Raises MalformedMessage when it is refused, too slow, or the end of the worker; Overloaded
+        when no worker can be had.
+        """
+        try:
+            with anyio.fail_after(self._deadline):
+                trial: _Trial = await to_process.run_sync(
+                    _try_update, update, max_clients, document, cancellable=True, limiter=self._one
+                )
+        except TimeoutError:
+            raise MalformedMessage("this Yjs update was refused: it takes too long") from None
+        except anyio.BrokenWorkerProcess:
+            raise MalformedMessage("this Yjs update was refused: it cannot be applied") from None
+        except OSError as error:
+            raise Overloaded("large edits cannot be taken now: come back later") from error
+        if trial.footprint is None:
+            raise MalformedMessage(trial.refusal or "this Yjs update was refused")
+        return trial.footprint
+
+    async def verify(self, snapshot: bytes, state_vector: bytes) -> bool:
+        """Tell whether a snapshot can be imported again and gives the same document."""
+        try:
+            with anyio.fail_after(self._deadline):
+                return await to_process.run_sync(
+                    verify_snapshot, snapshot, state_vector, cancellable=True, limiter=self._one
+                )
+        except (TimeoutError, anyio.BrokenWorkerProcess, OSError):
+            return False
+
+
+def verify_snapshot(snapshot: bytes, state_vector: bytes) -> bool:
+    """Import a snapshot again: it must give the same state vector and the same bytes."""
+
+    def check() -> bool:
+        replica = Replica(snapshot)
+        clocks = decode_state_vector(replica.state_vector())
+        return clocks == decode_state_vector(state_vector) and replica.encode() == snapshot
+
+    try:
+        return run_deep(check)
+    except NativeFailure:
+        return False
+
+
+def _try_update(update: bytes, max_clients: int, document: bytes) -> _Trial:
+    """In the worker: read the update, and apply it where its dependencies allow."""
+    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+    def attempt() -> _Trial:
+        footprint = inspect(update, max_clients)
+        replica = Replica(document)
+        if not missing(footprint, decode_state_vector(replica.state_vector())):
+            began = time.process_time()
+            replica.apply(update)
+            if time.process_time() - began > 1 + len(update) / 2**20:
+                return _Trial(None, "this Yjs update was refused: it takes too long to merge")
+        return _Trial(footprint)
+
+    try:
+        return run_deep(attempt)
+    except MalformedMessage as error:
+        return _Trial(None, error.reason)
+    except (NativeFailure, MemoryError):
+        return _Trial(None, "this Yjs update was refused: it cannot be applied")

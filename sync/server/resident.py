@@ -1,0 +1,52 @@
+"""A room in memory, and what only the shell knows of it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+
+import anyio
+
+from persistence.store import NOWHERE, Position
+from sync.core.names import DocumentName
+from sync.core.room import Room
+from sync.server.connection import Connection
+
+
+@dataclass(frozen=True, slots=True)
+class PendingSnapshot:
+    """A snapshot of the room when it had given ``ticket`` Persist actions: none before those."""
+
+    ticket: int
+    update: bytes
+    state_vector: bytes
+
+
+@dataclass(slots=True, eq=False)
+class Resident:
+    """One document in memory."""
+
+    document: DocumentName
+    room: Room
+    position: Position = NOWHERE  # of its last committed entry
+    tail: int = 0  # entries behind the snapshot
+    snapshot_size: int = 0  # bytes
+    tail_size: int = 0  # bytes
+    connections: dict[int, Connection] = field(default_factory=dict)
+    slow: set[int] = field(default_factory=set)  # connections whose outbox filled up in this turn
+    flush_scheduled: bool = False
+    commits: int = 0  # committed since the room was last told
+    timer: asyncio.TimerHandle | None = None
+    unload_timer: asyncio.TimerHandle | None = None
+    pending: PendingSnapshot | None = None  # waits for its last entry to be committed
+    writing_snapshot: bool = False
+    renewed: anyio.Event = field(default_factory=anyio.Event)
+
+    def wants_snapshot(self, min_tail: int) -> bool:
+        """Its tail has grown: many entries, and bytes in proportion to what a snapshot costs."""
+        return (
+            self.tail >= min_tail
+            and self.tail_size * 4 >= self.snapshot_size
+            and self.pending is None
+            and not self.writing_snapshot
+        )

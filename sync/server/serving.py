@@ -1,0 +1,132 @@
+"""The running service: a store, a hub, a listener, and an orderly end."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import socket
+import threading
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager
+from types import FrameType
+from typing import Any
+
+from auth.access import Verifier
+from persistence.store import Store
+from sync.server.app import App
+from sync.server.deep_stack import start_deep
+from sync.server.hub import open_hub
+from sync.server.listener import bind, hypercorn_config, listen
+from sync.server.settings import Settings
+from sync.server.telemetry import logger
+
+log = logger(__name__)
+
+OpenStore = Callable[[], AbstractAsyncContextManager[Store]]
+
+
+async def serve(
+    settings: Settings,
+    open_store: OpenStore,
+    verifier: Verifier,
+    stop: asyncio.Event,
+    ready: Callable[[str], Awaitable[None]],
+) -> None:
+    """Serve until ``stop`` is set, then drain.
+
+    ``ready`` is called with the service's address once it takes connections. Raises what opening
+    the store or binding the address raises.
+    """
+    bound = bind(settings.host, settings.port)
+    try:
+        async with open_store() as store:
+            await _serve_on(bound, settings, store, verifier, stop, ready)
+    finally:
+        bound.close()
+
+
+async def _serve_on(
+    bound: socket.socket,
+    settings: Settings,
+    store: Store,
+    verifier: Verifier,
+    stop: asyncio.Event,
+    ready: Callable[[str], Awaitable[None]],
+) -> None:
+    largest = max(settings.document_limit, settings.message_limit) + 1024
+    config = hypercorn_config(largest, settings.tls_cert, settings.tls_key)
+    async with open_hub(store, verifier, settings.hub_limits) as hub:
+        app = App(hub, verifier, settings.allow_origin)
+        async with listen(app, bound, config) as listener:
+            log.info("serving", database=settings.database, durability=settings.durability)
+            await ready(_address(bound, tls=settings.tls_cert is not None))
+            await stop.wait()
+            log.info("draining")
+            listener.stop_accepting()
+            await hub.drain()
+    log.info("stopped")
+
+
+def _address(bound: socket.socket, *, tls: bool) -> str:
+    host, port = bound.getsockname()[:2]
+    host = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{host}:{port}"
+
+
+def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], settings: Settings) -> int:
+    """Run a service in a thread with a deep stack until SIGTERM or SIGINT; return its exit code.
+
+    ``main`` gets an event that is set at the first signal. When it has not ended within
+    ``drain_seconds``, or at a second signal, the process is to be ended all the same: what was
+    acknowledged is on disk.
+    """
+    _limit_memory(settings.memory_limit)
+    code: list[int] = []
+    finished = threading.Event()
+    stop_requested = threading.Event()
+    loops: list[tuple[asyncio.AbstractEventLoop, asyncio.Event]] = []
+
+    async def body() -> None:
+        stop = asyncio.Event()
+        loops.append((asyncio.get_running_loop(), stop))
+        if stop_requested.is_set():
+            stop.set()
+        code.append(await main(stop))
+
+    def thread() -> None:
+        try:
+            with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+                runner.run(body())
+        finally:
+            finished.set()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        if stop_requested.is_set():
+            finished.set()
+        stop_requested.set()
+        for loop, stop in loops:
+            loop.call_soon_threadsafe(stop.set)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+    start_deep(thread, "draftsync")
+    while not finished.wait(0.2) and not stop_requested.is_set():
+        pass
+    finished.wait(settings.drain_seconds)
+    return code[0] if code else 1
+
+
+def _limit_memory(limit: int) -> None:
+    """Bound the address space, so that a runaway allocation fails instead of the machine."""
+    if limit:
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

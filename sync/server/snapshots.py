@@ -1,0 +1,58 @@
+"""Snapshots: the whole of a document in one row, so that it loads fast."""
+
+from __future__ import annotations
+
+import time
+
+from persistence.store import Position, Snapshot, Store, StoreError
+from sync.core.errors import NativeFailure
+from sync.server.rehearsal import LARGE, Rehearsal, verify_snapshot
+from sync.server.resident import PendingSnapshot, Resident
+from sync.server.telemetry import logger
+
+log = logger(__name__)
+
+
+class Snapshots:
+    """Writes snapshots of rooms; verified before they take the place of anything."""
+
+    def __init__(self, store: Store, rehearsal: Rehearsal) -> None:
+        self._store = store
+        self._rehearsal = rehearsal
+
+    def begin(self, resident: Resident) -> None:
+        """Encode a room right after a flush: it holds what was persisted so far, and no more.
+
+        It is written (:meth:`write`) when the last of that is committed.
+        """
+        room = resident.room
+        try:
+            resident.pending = PendingSnapshot(room.accepted, room.encode(), room.state_vector())
+        except NativeFailure as failure:
+            log.error("no snapshot", document=resident.document, failure=str(failure))
+
+    async def write(self, resident: Resident, pending: PendingSnapshot, position: Position) -> None:
+        """Verify a snapshot and give it to the store. Failing costs nothing: the log is whole."""
+        resident.writing_snapshot = True
+        tail, tail_size = resident.tail, resident.tail_size
+        try:
+            if not await self._verify(pending):
+                log.error("a snapshot failed its verification", document=resident.document)
+                return
+            await self._store.compact(
+                Snapshot(
+                    resident.document, position, pending.update, pending.state_vector, time.time()
+                )
+            )
+            resident.tail -= tail
+            resident.tail_size -= tail_size
+            resident.snapshot_size = len(pending.update)
+        except StoreError as error:
+            log.warning("no snapshot", document=resident.document, error=str(error))
+        finally:
+            resident.writing_snapshot = False
+
+    async def _verify(self, pending: PendingSnapshot) -> bool:
+        if len(pending.update) > LARGE:
+            return await self._rehearsal.verify(pending.update, pending.state_vector)
+        return verify_snapshot(pending.update, pending.state_vector)
