@@ -44,6 +44,7 @@ from sync.core.guard import (
 )
 from sync.core.member import Edit, Member
 from sync.core.presence import Presence
+from sync.core.snapshot import TakenSnapshot
 from sync.core.yprotocol import (
     EMPTY_UPDATE,
     Awareness,
@@ -185,9 +186,9 @@ class Room:
         """The whole document as one update."""
         return self._replica.encode()
 
-    def state_vector(self) -> bytes:
-        """The document's encoded state vector."""
-        return self._replica.state_vector()
+    def snapshot(self) -> TakenSnapshot:
+        """Take a snapshot; right after a flush it holds what was persisted, and no more."""
+        return TakenSnapshot.of(self._replica)
 
     # -- messages
 

@@ -221,7 +221,11 @@ class Hub:
                 self.end(connection, Verdict.of(error))
 
     async def _send_all(self, connection: Connection, channel: Channel, sent: anyio.Event) -> None:
-        await connection.outbox.drain_to(channel.send, partial(self._drained, connection))
+        try:
+            await connection.outbox.drain_to(channel.send, partial(self._drained, connection))
+        except Exception as error:  # noqa: BLE001 - whatever a transport raises, the client has gone
+            log.info("sending failed", connection=connection.id, error=str(error))
+            connection.reading.cancel()
         sent.set()
 
     # -- messages

@@ -59,6 +59,6 @@ class Outbox:
             if self._finished:
                 return
             drained()
-            if not self._frames:
+            if not self._frames and not self._finished:
                 self._wake = anyio.Event()
                 await self._wake.wait()

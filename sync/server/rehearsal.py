@@ -17,11 +17,15 @@ from anyio import to_process
 from sync.core.crdt import Replica
 from sync.core.errors import MalformedMessage, NativeFailure, Overloaded
 from sync.core.guard import Footprint, inspect, missing
+from sync.core.snapshot import TakenSnapshot
 from sync.core.yprotocol import decode_state_vector
 from sync.server.deep_stack import run_deep
 
 LARGE = 64 * 2**10
 """Bytes from which an update is rehearsed."""
+
+VERIFY_SECONDS = 60.0
+"""How long the verification of a snapshot may take."""
 
 _MEMORY = 4 * 2**30  # address space of the worker, its deep stack of 512 MiB included
 
@@ -40,7 +44,8 @@ class Rehearsal:
     def __init__(self, deadline: float = 10.0) -> None:
         """``deadline``: seconds until a trial is ended and the update refused."""
         self._deadline = deadline
-        self._one = anyio.CapacityLimiter(1)
+        self._trying = anyio.CapacityLimiter(1)
+        self._verifying = anyio.CapacityLimiter(1)
 
     async def inspect(self, update: bytes, max_clients: int, document: bytes) -> Footprint:
         """Inspect an update and apply it to a copy of the document.
@@ -51,7 +56,12 @@ class Rehearsal:
         try:
             with anyio.fail_after(self._deadline):
                 trial: _Trial = await to_process.run_sync(
-                    _try_update, update, max_clients, document, cancellable=True, limiter=self._one
+                    _try_update,
+                    update,
+                    max_clients,
+                    document,
+                    cancellable=True,
+                    limiter=self._trying,
                 )
         except TimeoutError:
             raise MalformedMessage("this Yjs update was refused: it takes too long") from None
@@ -63,29 +73,20 @@ class Rehearsal:
             raise MalformedMessage(trial.refusal or "this Yjs update was refused")
         return trial.footprint
 
-    async def verify(self, snapshot: bytes, state_vector: bytes) -> bool:
-        """Tell whether a snapshot can be imported again and gives the same document."""
+    async def verify(self, taken: TakenSnapshot) -> bool:
+        """Tell whether a snapshot can be loaded again; False as well when that takes too long."""
         try:
-            with anyio.fail_after(self._deadline):
+            with anyio.fail_after(VERIFY_SECONDS):
                 return await to_process.run_sync(
-                    verify_snapshot, snapshot, state_vector, cancellable=True, limiter=self._one
+                    verify_snapshot, taken, cancellable=True, limiter=self._verifying
                 )
         except (TimeoutError, anyio.BrokenWorkerProcess, OSError):
             return False
 
 
-def verify_snapshot(snapshot: bytes, state_vector: bytes) -> bool:
-    """Import a snapshot again: it must give the same state vector and the same bytes."""
-
-    def check() -> bool:
-        replica = Replica(snapshot)
-        clocks = decode_state_vector(replica.state_vector())
-        return clocks == decode_state_vector(state_vector) and replica.encode() == snapshot
-
-    try:
-        return run_deep(check)
-    except NativeFailure:
-        return False
+def verify_snapshot(taken: TakenSnapshot) -> bool:
+    """Verify on a deep stack."""
+    return run_deep(taken.verify)
 
 
 def _try_update(update: bytes, max_clients: int, document: bytes) -> _Trial:

@@ -10,6 +10,7 @@ import anyio
 from persistence.store import NOWHERE, Position
 from sync.core.names import DocumentName
 from sync.core.room import Room
+from sync.core.snapshot import TakenSnapshot
 from sync.server.connection import Connection
 
 
@@ -18,8 +19,7 @@ class PendingSnapshot:
     """A snapshot of the room when it had given ``ticket`` Persist actions: none before those."""
 
     ticket: int
-    update: bytes
-    state_vector: bytes
+    taken: TakenSnapshot
 
 
 @dataclass(slots=True, eq=False)

@@ -6,6 +6,7 @@ import time
 
 from persistence.store import Position, Snapshot, Store, StoreError
 from sync.core.errors import NativeFailure
+from sync.core.snapshot import TakenSnapshot
 from sync.server.rehearsal import LARGE, Rehearsal, verify_snapshot
 from sync.server.resident import PendingSnapshot, Resident
 from sync.server.telemetry import logger
@@ -27,7 +28,7 @@ class Snapshots:
         """
         room = resident.room
         try:
-            resident.pending = PendingSnapshot(room.accepted, room.encode(), room.state_vector())
+            resident.pending = PendingSnapshot(room.accepted, room.snapshot())
         except NativeFailure as failure:
             log.error("no snapshot", document=resident.document, failure=str(failure))
 
@@ -35,24 +36,23 @@ class Snapshots:
         """Verify a snapshot and give it to the store. Failing costs nothing: the log is whole."""
         resident.writing_snapshot = True
         tail, tail_size = resident.tail, resident.tail_size
+        taken = pending.taken
         try:
-            if not await self._verify(pending):
+            if not await self._verify(taken):
                 log.error("a snapshot failed its verification", document=resident.document)
                 return
             await self._store.compact(
-                Snapshot(
-                    resident.document, position, pending.update, pending.state_vector, time.time()
-                )
+                Snapshot(resident.document, position, taken.update, taken.state_vector, time.time())
             )
             resident.tail -= tail
             resident.tail_size -= tail_size
-            resident.snapshot_size = len(pending.update)
+            resident.snapshot_size = len(taken.update)
         except StoreError as error:
             log.warning("no snapshot", document=resident.document, error=str(error))
         finally:
             resident.writing_snapshot = False
 
-    async def _verify(self, pending: PendingSnapshot) -> bool:
-        if len(pending.update) > LARGE:
-            return await self._rehearsal.verify(pending.update, pending.state_vector)
-        return verify_snapshot(pending.update, pending.state_vector)
+    async def _verify(self, taken: TakenSnapshot) -> bool:
+        if len(taken.update) > LARGE:
+            return await self._rehearsal.verify(taken)
+        return verify_snapshot(taken)
