@@ -8,14 +8,15 @@ Errors::
     └── StoreTooNew        the database was written by a newer draftsync
 
 Positions number the entries of one database: the first is 1, each next one more, without gaps,
-given by the store in the order of :meth:`Store.append`. They order everything; clocks order nothing.
+given by the store in the order of :meth:`Store.append`. They order everything; clocks order
+nothing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from typing import Literal, NewType, Protocol
 
 Position = NewType("Position", int)
 
@@ -85,10 +86,14 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Damage:
-    """A row that failed its checksum. It was left where it is, and out of what was loaded."""
+    """A row that failed its checksum, or is missing though another row points at it.
 
-    position: Position  # of the entry, or of the snapshot
-    what: str  # "entry" or "snapshot"
+    It was left where it is, and out of what was loaded. A damaged "document" is the row that sums
+    up the entries: nothing of the content is lost, and the next append makes it anew.
+    """
+
+    position: Position  # of the entry, of the snapshot, or the document's head
+    what: Literal["entry", "snapshot", "document"]
     reason: str
 
 
@@ -142,6 +147,8 @@ class Reader(Protocol):
     async def heads(self, prefix: str = "") -> list[Head]:
         """List the documents whose name starts with ``prefix``, ordered by name.
 
+        The prefix is literal and case-sensitive. Where the row of a document is damaged, its line
+        is added up from the entries that are left.
         Raises StoreUnavailable.
         """
 
@@ -156,15 +163,18 @@ class Store(Reader, Protocol):
         is as durable as the store was opened to make it. A call that raised StoreUnavailable has
         committed nothing, or has committed the whole batch and will recognise the same batch when
         it is repeated (it must be repeated, before any other).
-        An empty batch is a ValueError.
+        ValueError, with nothing committed: an empty batch, a document's name of not 1 to 255 bytes
+        of UTF-8, text that is no Unicode, a time that is not finite, or another batch where one
+        is to be repeated.
         """
 
     async def compact(self, snapshot: Snapshot) -> None:
         """Keep a snapshot, in the place of the document's earlier one.
 
         The caller has verified that it can be imported again. The entries behind it stay: they are
-        the history. A snapshot older than the one that is there is ignored.
-        Raises StoreUnavailable.
+        the history. A snapshot that is not newer than the sound one that is there is ignored.
+        Raises StoreUnavailable, and ValueError where ``position`` is no entry of the document:
+        standing ahead of its head, it would hide the entries still to come.
         """
 
     async def close(self) -> None:

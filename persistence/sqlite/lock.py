@@ -1,0 +1,44 @@
+"""The writer's lock: one process per database, for as long as it lives."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+from persistence.store import StoreInUse
+
+
+class WriterLock:
+    """An exclusive ``flock`` on ``<database>-lock``, which holds the pid of its owner.
+
+    The kernel drops it when the process dies, so a file that a killed server left means nothing.
+    It is never unlinked: a second process could then lock a file that a third one no longer sees.
+    A forked child shares it until it exits or execs.
+    """
+
+    def __init__(self, database: Path) -> None:
+        """Take the lock at once. Raises StoreInUse, or OSError when the file cannot be made."""
+        self.path = database.with_name(database.name + "-lock")
+        self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        try:
+            self._take(database)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
+
+    def _take(self, database: Path) -> None:
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
+            raise StoreInUse(
+                f"the database {database} is open for writing in process {owner or 'unknown'}"
+            ) from None
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def release(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1

@@ -1,0 +1,102 @@
+"""The async face of a database file: what the service and the commands hold in their hands."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from persistence.sqlite.reading import FileReader
+from persistence.sqlite.thread import Thread
+from persistence.sqlite.writing import FileWriter
+from persistence.store import Edit, Head, Position, Snapshot, StoredDocument
+
+Durability: TypeAlias = Literal["full", "normal"]
+"""full: every commit is synced before ``append`` returns. normal: it survives the death of the
+process, but a power failure may take the last commits (never the database's soundness)."""
+
+
+class SqliteReader:
+    """A :class:`persistence.store.Reader` on a thread of its own. Made by open_sqlite_readonly."""
+
+    def __init__(self, path: str | Path) -> None:
+        self._reader = FileReader(Path(path).absolute())
+        self._reading = Thread("draftsync-reader")
+        self._epoch = ""
+
+    async def open(self) -> None:
+        self._epoch = await self._reading.run(self._reader.epoch)
+
+    @property
+    def epoch(self) -> str:
+        return self._epoch
+
+    async def load(self, document: str) -> StoredDocument:
+        return await self._reading.run(lambda: self._reader.load(document))
+
+    async def heads(self, prefix: str = "") -> list[Head]:
+        return await self._reading.run(lambda: self._reader.heads(prefix))
+
+    async def close(self) -> None:
+        await self._reading.stop(self._reader.close)
+
+
+class SqliteStore(SqliteReader):
+    """A :class:`persistence.store.Store`: a writer on its thread, a reader on another.
+
+    Made by open_sqlite. ``append`` and ``compact`` are carried out in the order of the calls.
+    """
+
+    def __init__(self, path: str | Path, durability: Durability) -> None:
+        super().__init__(path)
+        self._writer = FileWriter(Path(path).absolute(), durability)
+        self._writing = Thread("draftsync-writer")
+
+    async def open(self) -> None:
+        self._epoch = await self._writing.run(self._writer.open)
+
+    async def append(self, batch: Sequence[Edit]) -> Position:
+        edits = tuple(batch)
+        return await self._writing.run(lambda: self._writer.append(edits))
+
+    async def compact(self, snapshot: Snapshot) -> None:
+        await self._writing.run(lambda: self._writer.compact(snapshot))
+
+    async def close(self) -> None:
+        try:
+            await super().close()  # first, or it would hold back the writer's last checkpoint
+        finally:
+            await self._writing.stop(self._writer.close)
+
+
+@asynccontextmanager
+async def open_sqlite(
+    path: str | Path, durability: Durability = "full"
+) -> AsyncIterator[SqliteStore]:
+    """Open a database for writing, making it where there is none, and close it at the end.
+
+    Raises StoreInUse when another process (or this one) has it open, StoreTooNew, StoreError when
+    the file is not ours, StoreUnavailable when the disk cannot take or give data now.
+    """
+    store = SqliteStore(path, durability)
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.close()
+
+
+@asynccontextmanager
+async def open_sqlite_readonly(path: str | Path) -> AsyncIterator[SqliteReader]:
+    """Open a database for reading, with its server up, down or killed, and close it at the end.
+
+    Raises StoreError when it is not there, not ours, or still of an older draftsync; StoreTooNew;
+    StoreUnavailable.
+    """
+    reader = SqliteReader(path)
+    try:
+        await reader.open()
+        yield reader
+    finally:
+        await reader.close()

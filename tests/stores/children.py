@@ -1,0 +1,119 @@
+"""What child processes do in the tests that kill them. Each is forked from a fork server.
+
+A child writes what the store acknowledged into its pipe, one integer a line, and nothing else.
+"""
+
+from __future__ import annotations
+
+import itertools
+import multiprocessing
+import os
+import resource
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from persistence.sqlite.writing import FileWriter
+from persistence.store import StoreUnavailable
+from tests.stores.faults import Faults
+from tests.stores.support import edits, snapshot
+
+_context = multiprocessing.get_context("forkserver")
+_context.set_forkserver_preload(["tests.stores.children"])
+
+CRASHED = 86  # the exit code of a child that died at the statement it was told to
+
+
+class Child(NamedTuple):
+    process: BaseProcess
+    pipe: int  # what it writes; at its end when the child is dead
+
+    def lines(self) -> Iterator[int]:
+        with open(self.pipe, closefd=False) as file:
+            for line in file:
+                if line.endswith("\n"):
+                    yield int(line)
+
+
+@contextmanager
+def child(target: Callable[..., None], *arguments: object) -> Iterator[Child]:
+    """Run ``target(pipe, *arguments)`` in a process of its own, which ends with the block."""
+    reading, writing = _context.Pipe(duplex=False)
+    process = _context.Process(target=_run, args=(writing, target, *arguments))
+    process.start()
+    writing.close()
+    try:
+        yield Child(process, reading.fileno())
+    finally:
+        process.kill()
+        process.join()
+        process.close()
+        reading.close()
+
+
+def _run(writing: Any, target: Callable[..., None], *arguments: object) -> None:
+    target(writing.fileno(), *arguments)
+
+
+def _say(pipe: int, number: int) -> None:
+    os.write(pipe, b"%d\n" % number)
+
+
+def append_for_ever(pipe: int, database: Path, seed: int) -> None:
+    """Append batches of 1 to 5 edits; say the last position of each that was acknowledged."""
+    writer = FileWriter(database)
+    writer.open()
+    for number in itertools.count():
+        batch = edits(1 + (seed + number) % 5, f"drafts/{number % 3}")
+        _say(pipe, writer.append(batch) + len(batch) - 1)
+        if number % 20 == 19:
+            writer.compact(snapshot(writer.append(edits(1, "drafts/0")), "drafts/0"))
+
+
+def hold(pipe: int, database: Path) -> None:
+    """Append one edit, and keep the database open until killed."""
+    writer = FileWriter(database)
+    writer.open()
+    _say(pipe, writer.append(edits(1)))
+    signal.pause()
+
+
+def die_at(pipe: int, database: Path, k: int, act: str, late: bool) -> None:
+    """Append or compact, and die at the k-th statement, or right after it. Else say the count."""
+    faults = Faults(lambda: os._exit(CRASHED), late=late)
+    writer = FileWriter(database, connect=faults.connect)
+    writer.open()
+    faults.arm(k)
+    if act == "append":
+        writer.append((*edits(3), *edits(2, "drafts/2")))
+    else:
+        writer.compact(snapshot(3))
+    _say(pipe, faults.count)
+
+
+def fill_the_disk(pipe: int, database: Path, limit: int) -> None:
+    """Append with files limited to ``limit`` bytes until it fails, then without, and go on.
+
+    Says each acknowledged position, then -1 for the failure, and the positions after it.
+    """
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    writer = FileWriter(database)
+    writer.open()
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY))
+    failures = 0
+    start = 0
+    while failures < 3:
+        try:
+            _say(pipe, writer.append(edits(100, start=start)))
+            start += 100
+        except StoreUnavailable:
+            failures += 1
+            _say(pipe, -1)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+    for _ in range(3):
+        _say(pipe, writer.append(edits(100, start=start)))
+        start += 100
+    writer.close()

@@ -1,0 +1,55 @@
+"""Edits to store, and assertions of our own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+
+from persistence.store import ClientRange, Edit, Entry, Position, Reader, Snapshot, Store
+
+NOON = 1_780_000_000.0
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How to open a kind of store, and whether closing it keeps the data."""
+
+    open: Callable[[], AbstractAsyncContextManager[Store]]
+    survives: bool
+
+
+def edit(
+    document: str = "drafts/1",
+    update: bytes = b"update",
+    author: str = "alice",
+    *,
+    clients: tuple[ClientRange, ...] = (ClientRange(7, 0, 1),),
+    received_at: float = NOON,
+) -> Edit:
+    return Edit(document, update, author, clients, received_at)
+
+
+def edits(count: int, document: str = "drafts/1", start: int = 0) -> tuple[Edit, ...]:
+    """Return edits that can be told apart."""
+    return tuple(edit(document, b"update %d" % number) for number in range(start, start + count))
+
+
+def snapshot(position: int, document: str = "drafts/1", update: bytes = b"all") -> Snapshot:
+    return Snapshot(document, Position(position), update, b"state vector", NOON)
+
+
+def entries(first: int, batch: Sequence[Edit]) -> tuple[Entry, ...]:
+    """Return what a batch becomes when its first edit is given the position ``first``."""
+    return tuple(Entry(Position(position), one) for position, one in enumerate(batch, first))
+
+
+async def assert_holds(
+    reader: Reader, expected: Sequence[Entry], document: str = "drafts/1"
+) -> None:
+    """Assert that a document without a snapshot has these entries, sound and in this order."""
+    stored = await reader.load(document)
+    assert stored.damaged == ()
+    assert stored.snapshot is None
+    assert stored.entries == tuple(expected)
+    assert stored.head == (expected[-1].position if expected else 0)

@@ -1,0 +1,282 @@
+"""What belongs to the SQLite store alone: files, locks, threads, migrations, readers beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sqlite3
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+from blockbuster import BlockingError
+from sqlite_utils import Database
+
+from persistence.sqlite import open_sqlite, open_sqlite_readonly
+from persistence.sqlite.reading import FileReader
+from persistence.sqlite.schema import migrations
+from persistence.sqlite.writing import FileWriter
+from persistence.store import Position, StoreError, StoreInUse, StoreTooNew, StoreUnavailable
+from tests.stores.children import child, hold
+from tests.stores.support import assert_holds, edits, entries, snapshot
+
+
+def raw(database: Path) -> closing[sqlite3.Connection]:
+    return closing(sqlite3.connect(database, isolation_level=None))
+
+
+# The file
+
+
+async def test_a_new_file_has_our_tables_strict_and_migrated(database: Path) -> None:
+    async with open_sqlite(database):
+        pass
+    with raw(database) as connection:
+        tables = Database(connection)
+        assert set(tables.table_names()) == {
+            "_sqlite_migrations",
+            "documents",
+            "entries",
+            "meta",
+            "snapshots",
+        }
+        assert all(tables.table(name).strict for name in ("documents", "entries", "snapshots"))
+        assert [one.name for one in migrations.applied(tables)] == ["m001_documents_and_entries"]
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_closing_leaves_one_file_and_the_lock(database: Path) -> None:
+    async with open_sqlite(database) as store:
+        await store.append(edits(10))
+    assert {path.name for path in database.parent.iterdir()} == {"drafts.db", "drafts.db-lock"}
+
+
+@pytest.mark.parametrize(("durability", "level"), [("full", 2), ("normal", 1)])
+def test_durability_is_what_sqlite_calls_synchronous(
+    database: Path, durability: str, level: int
+) -> None:
+    connections: list[sqlite3.Connection] = []
+
+    def connect(path: Path) -> sqlite3.Connection:
+        connections.append(sqlite3.connect(path, isolation_level=None))
+        return connections[-1]
+
+    writer = FileWriter(database, durability, connect)
+    writer.open()
+    assert connections[-1].execute("PRAGMA synchronous").fetchone() == (level,)
+    writer.close()
+
+
+async def test_a_newer_database_is_left_alone(database: Path) -> None:
+    async with open_sqlite(database) as store:
+        await store.append(edits(1))
+    with raw(database) as connection:
+        Database(connection).table("_sqlite_migrations").insert(
+            {"migration_set": "draftsync", "name": "m999_from_the_future", "applied_at": "2099"}
+        )
+    for opening in (open_sqlite(database), open_sqlite_readonly(database)):
+        with pytest.raises(StoreTooNew, match="m999_from_the_future"):
+            async with opening:
+                pass
+
+
+async def test_a_database_with_migrations_of_others_only_is_not_ours(database: Path) -> None:
+    async with open_sqlite(database):
+        pass
+    with raw(database) as connection:
+        connection.execute("UPDATE _sqlite_migrations SET name = 'x', migration_set = 'other'")
+    with pytest.raises(StoreError, match=r"not one of draftsync's"):
+        async with open_sqlite_readonly(database):
+            pass
+
+
+@pytest.mark.parametrize("open_any", [open_sqlite, open_sqlite_readonly])
+async def test_a_strangers_database_is_left_alone(database: Path, open_any: object) -> None:
+    with raw(database) as connection:
+        connection.execute("CREATE TABLE recipes (name)")
+    before = await anyio.Path(database).read_bytes()
+    assert callable(open_any)
+    with pytest.raises(StoreError, match=r"not one of draftsync's"):
+        async with open_any(database):
+            pass
+    assert await anyio.Path(database).read_bytes() == before
+
+
+@pytest.mark.parametrize("open_any", [open_sqlite, open_sqlite_readonly])
+async def test_a_file_that_is_no_database_is_left_alone(database: Path, open_any: object) -> None:
+    await anyio.Path(database).write_text("Dear diary, " * 100)
+    assert callable(open_any)
+    with pytest.raises(StoreError, match="no SQLite database"):
+        async with open_any(database):
+            pass
+    assert (await anyio.Path(database).read_text()).startswith("Dear diary")
+
+
+async def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"there is no folder .*nowhere"):
+        async with open_sqlite(tmp_path / "nowhere" / "drafts.db"):
+            pass
+
+
+async def test_a_reader_makes_no_database(database: Path) -> None:
+    with pytest.raises(StoreError, match="there is no database"):
+        async with open_sqlite_readonly(database):
+            pass
+    assert not await anyio.Path(database).exists()
+
+
+@pytest.mark.parametrize("name", ["a b?c#d%41.db", "é🙂.db", "'.db"])
+async def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
+    async with open_sqlite(tmp_path / name) as store:
+        await store.append(edits(1))
+        await assert_holds(store, entries(1, edits(1)))
+
+
+# The lock
+
+
+async def test_one_writer_at_a_time_in_this_process(database: Path) -> None:
+    async with open_sqlite(database) as store:
+        with pytest.raises(StoreInUse, match=rf"in process {os.getpid()}$"):
+            async with open_sqlite(database):
+                pass
+        await store.append(edits(1))
+    async with open_sqlite(database) as store:
+        assert await store.append(edits(1)) == 2
+
+
+async def test_a_link_to_the_database_is_the_same_database(tmp_path: Path, database: Path) -> None:
+    link = tmp_path / "link.db"
+    await anyio.Path(link).symlink_to(database)
+    async with open_sqlite(database):
+        with pytest.raises(StoreInUse):
+            async with open_sqlite(link):
+                pass
+
+
+def test_one_writer_at_a_time_among_processes_and_after_a_kill(database: Path) -> None:
+    with child(hold, database) as one:
+        assert next(one.lines()) == 1
+        writer = FileWriter(database)
+        with pytest.raises(StoreInUse, match=rf"in process {one.process.pid}$"):
+            writer.open()
+        writer.close()
+        one.process.kill()
+        one.process.join()
+        writer = FileWriter(database)
+        writer.open()
+        assert writer.append(edits(1)) == 2
+        writer.close()
+
+
+# Readers beside and without a writer
+
+
+async def test_reading_beside_a_live_writer(database: Path) -> None:
+    async with open_sqlite(database) as store, open_sqlite_readonly(database) as reader:
+        assert reader.epoch == store.epoch
+        for start in range(0, 30, 10):
+            await store.append(edits(10, start=start))
+            await assert_holds(reader, entries(1, edits(start + 10)))
+        await store.compact(snapshot(30))
+        assert (await reader.load("drafts/1")).snapshot == snapshot(30)
+        assert [head.edits for head in await reader.heads()] == [30]
+
+
+def test_reading_what_a_killed_writer_left_in_its_log(database: Path) -> None:
+    with child(hold, database) as one:
+        assert next(one.lines()) == 1
+        one.process.kill()
+        one.process.join()
+    wal = database.with_name("drafts.db-wal")
+    left = wal.read_bytes()
+    assert left, "the edit is in the write-ahead log"
+    for _ in range(2):
+        with closing(FileReader(database)) as reader:
+            assert reader.load("drafts/1").entries == entries(1, edits(1))
+        assert wal.read_bytes() == left, "a reader checkpoints nothing"
+
+
+def test_a_reader_cannot_write(database: Path) -> None:
+    writer = FileWriter(database)
+    writer.open()
+    writer.close()
+    reader = FileReader(database)
+    with closing(reader), pytest.raises(StoreUnavailable, match="read-only"):
+        reader._read(lambda connection: connection.execute("DELETE FROM meta"))
+
+
+async def test_a_long_read_does_not_hold_up_commits(database: Path) -> None:
+    reading, done = threading.Event(), threading.Event()
+
+    def long_read(connection: sqlite3.Connection) -> int:
+        connection.execute("BEGIN")
+        connection.execute("SELECT count(*) FROM entries").fetchone()
+        reading.set()
+        assert done.wait(10)
+        [(count,)] = connection.execute("SELECT count(*) FROM entries")
+        connection.execute("ROLLBACK")
+        return int(count)
+
+    async with open_sqlite(database) as store:
+        await store.append(edits(1))
+        slow = asyncio.create_task(
+            store._reading.run(lambda: store._reader._read(long_read)),
+        )
+        while not reading.is_set():
+            await anyio.lowlevel.checkpoint()
+        for number in range(20):
+            assert await store.append(edits(1)) == number + 2
+        assert not slow.done()
+        done.set()
+        assert await slow == 1, "it saw one moment"
+
+
+async def test_a_damaged_page_is_no_empty_document(database: Path) -> None:
+    async with open_sqlite(database) as store:
+        await store.append(edits(200))
+    size = (await anyio.Path(database).stat()).st_size
+    whole = await anyio.Path(database).read_bytes()
+    await anyio.Path(database).write_bytes(whole[:8192] + bytes(size - 8192))
+    with pytest.raises(StoreUnavailable, match="damaged"):
+        async with open_sqlite_readonly(database) as reader:
+            await reader.load("drafts/1")
+
+
+# Threads and tasks
+
+
+async def test_blocking_calls_are_caught_on_the_loop(database: Path) -> None:
+    with pytest.raises(BlockingError):
+        FileWriter(database).open()
+
+
+async def test_the_writer_has_one_thread_and_the_reader_another(database: Path) -> None:
+    async with open_sqlite(database) as store:
+        writing = {await store._writing.run(threading.get_ident) for _ in range(20)}
+        reading = {await store._reading.run(threading.get_ident) for _ in range(20)}
+    assert len(writing) == len(reading) == 1
+    assert threading.get_ident() not in writing | reading
+    assert writing != reading
+
+
+async def test_a_cancelled_task_leaves_its_batch_whole(database: Path) -> None:
+    async with open_sqlite(database) as store:
+        task = asyncio.create_task(store.append(edits(500)))
+        await anyio.lowlevel.checkpoint()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await store.append(edits(1)) == Position(501)
+
+
+async def test_everything_is_released_when_the_last_checkpoint_fails(database: Path) -> None:
+    async with open_sqlite(database) as store:
+        await store.append(edits(1))
+        with raw(database) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            await store.close()
+    async with open_sqlite(database) as store:
+        assert await store.append(edits(1)) == 2
