@@ -465,7 +465,7 @@ class Hub:
             return
         if room.broken or room.dirty or not room.settled or resident.writing_snapshot:
             self._unload_later(resident)
-        elif resident.tail:
+        elif resident.tail and resident.sound:  # or a snapshot would hide what is damaged
             self._tasks.start_soon(self._snapshot_and_unload, resident)
         else:
             self._forget(resident)
@@ -529,7 +529,8 @@ class Hub:
     async def write_snapshots(self) -> None:
         """A snapshot of every room that has entries without one; for a fast next start."""
         for resident in list(self._residents.values()):
-            if resident.tail and resident.room.settled and not resident.room.broken:
+            room = resident.room
+            if resident.tail and resident.sound and room.settled and not room.broken:
                 await self._snapshot_and_unload(resident)
 
 

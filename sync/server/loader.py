@@ -31,6 +31,7 @@ class Loader:
         return Resident(
             document,
             room,
+            sound=not stored.damaged and not replayed.left_out,
             position=stored.head,
             tail=len(stored.entries),
             tail_size=sum(len(entry.edit.update) for entry in stored.entries),

@@ -28,6 +28,7 @@ class Resident:
 
     document: DocumentName
     room: Room
+    sound: bool = True  # nothing stored of it was damaged or left out when it was loaded
     position: Position = NOWHERE  # of its last committed entry
     tail: int = 0  # entries behind the snapshot
     snapshot_size: int = 0  # bytes
@@ -45,7 +46,8 @@ class Resident:
     def wants_snapshot(self, min_tail: int) -> bool:
         """Its tail has grown: many entries, and bytes in proportion to what a snapshot costs."""
         return (
-            self.tail >= min_tail
+            self.sound
+            and self.tail >= min_tail
             and self.tail_size * 4 >= self.snapshot_size
             and self.pending is None
             and not self.writing_snapshot
