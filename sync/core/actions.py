@@ -24,8 +24,8 @@ class ClientClocks:
 class Persist:
     """Append these updates to the log, in order; then tell :meth:`Room.committed`.
 
-    The room counts its own: the n-th Persist it ever gave must be the n-th that is committed. There
-    is one update but where the library could not merge those of a turn.
+    The room counts its own: the n-th Persist it ever gave must be the n-th that is committed. The
+    updates are those of one connection within a turn, merged as far as they stay the same.
     """
 
     updates: tuple[bytes, ...]
@@ -53,8 +53,9 @@ class Close:
 class Rebuild:
     """The CRDT library failed on ``update``; the replica is not to be trusted.
 
-    Load the document again once everything that was persisted is committed, and call
-    :meth:`Room.renew`. Until then the room must not be given messages.
+    ``update`` is empty where the library failed to read the document. Load it again once everything
+    that was persisted is committed, and call :meth:`Room.renew`. Until then the room must not be
+    given messages.
     """
 
     update: bytes

@@ -11,7 +11,7 @@ import base64
 from bisect import bisect_right
 from collections.abc import Mapping
 
-from sync.core.crdt import ARRAY, MAP, TEXT, XML, Replica, RootKind
+from sync.core.crdt import ARRAY, MAP, TEXT, XML, Doc, Replica, RootKind
 from sync.core.errors import NativeFailure
 from sync.core.guard import (
     DELETED,
@@ -67,6 +67,8 @@ def _plain(value: object) -> object:
         return int(value)  # JavaScript has one kind of number
     if value is None or isinstance(value, bool | int | float | str):
         return value
+    if isinstance(value, Doc):
+        return {"subdocument": value.guid}
     return str(value)
 
 
@@ -118,12 +120,12 @@ class _Roots(Inspection):
     def _root_name(self) -> None:
         self._root = self._string().decode()
 
-    def _reference(self) -> None:
+    def _reference(self) -> _Id:
         at = self.at
         if self._ref is None:
             self._ref = (self._uint(), self._uint())
             self.at = at
-        super()._reference()
+        return super()._reference()
 
     def _type(self) -> int:
         at = self.at

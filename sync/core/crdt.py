@@ -71,6 +71,11 @@ class Replica:
         return str(shared)
 
 
+Doc = pycrdt.Doc
+Map = pycrdt.Map
+Text = pycrdt.Text
+"""The library's own names, for those who write documents and not the service: nothing is caught."""
+
 RootKind = type[pycrdt.Map[Any] | pycrdt.Array[Any] | pycrdt.Text | pycrdt.XmlFragment]
 
 MAP: RootKind = pycrdt.Map

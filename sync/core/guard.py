@@ -13,6 +13,7 @@ because the library loses such updates (law I3 in :mod:`sync.core.room`).
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -175,10 +176,12 @@ class Inspection:
     def _item(self, info: int) -> int:
         """Read an item behind its info byte; return its length in clocks."""
         if info & ORIGIN:
+            left = self._reference()
+            if info & RIGHT_ORIGIN and self._reference() == left:
+                raise _bad("an item between another one and itself")
+        elif info & RIGHT_ORIGIN:
             self._reference()
-        if info & RIGHT_ORIGIN:
-            self._reference()
-        if not info & (ORIGIN | RIGHT_ORIGIN):
+        else:
             self._parent(info)
         ref = info & REF
         if ref == STRING:
@@ -208,7 +211,7 @@ class Inspection:
             raise _bad(f"content of the unknown kind {ref}")
         return 1
 
-    def _reference(self) -> None:
+    def _reference(self) -> tuple[int, int]:
         """Read the id of an item that must exist before this one."""
         client, clock = self._uint(), self._uint()
         if clock >= MAX_CLOCK:
@@ -218,6 +221,7 @@ class Inspection:
                 self.needs[client] = clock + 1
         elif clock >= self.clock:
             raise _bad("an item that refers to itself or to a later one")
+        return client, clock
 
     def _parent(self, info: int) -> None:
         kind = self._uint()
@@ -339,11 +343,25 @@ class Inspection:
     def _json(self) -> None:
         text = self._string()
         try:
-            json.loads(text)
+            value = json.loads(
+                text.decode(), parse_int=_number, parse_float=_number, parse_constant=_number
+            )
+            if b"\\u" in text:
+                json.dumps(
+                    value, ensure_ascii=False
+                ).encode()  # the library takes no lone surrogates
         except (ValueError, RecursionError):
             raise _bad("an embed or a format whose value is not JSON") from None
         if len(text) > 2 * MAX_DEPTH and _json_depth(text) > MAX_DEPTH:
             raise _bad(f"an embed or a format nested deeper than {MAX_DEPTH}")
+
+
+def _number(text: str) -> float:
+    """A number as the library reads it: Python's JSON knows more of them."""
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
 
 
 def _decode(text: bytes) -> str:

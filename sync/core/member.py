@@ -17,6 +17,7 @@ class Edit:
 
     update: bytes
     footprint: Footprint
+    live: bool = False  # sent as it happened; a step2 may bring anybody's edits
 
 
 @dataclass(slots=True)
@@ -37,7 +38,7 @@ class Member:
     owner_asked: int | None = None  # asked for the client id that the first held update extends
 
     # What it waits for from the disk. A ticket is the count of Persist actions up to one.
-    wrote_at: int = 0  # the ticket of the last update it sent
+    wrote_at: int = 0  # the ticket of the last update it sent, or need not send
     echoes: list[tuple[int, tuple[bytes, ...]]] = field(default_factory=list)
     barriers: deque[tuple[int | None, bytes]] = field(default_factory=deque)  # None: behind held
     barrier_bytes: int = 0
@@ -63,6 +64,10 @@ class Member:
         self.held_bytes -= len(edit.update)
         self.owner_asked = None
         return edit
+
+    def vouches(self, client: int, end: int) -> bool:
+        """It has itself sent edits of this client id up to ``end``, though they still wait."""
+        return any(edit.footprint.writes.get(client, (0, 0))[1] >= end for edit in self.held)
 
     def forget_held(self) -> None:
         """Drop what is held; nothing more is taken until the client sends everything again."""

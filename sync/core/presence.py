@@ -19,7 +19,7 @@ Changes gather; :meth:`Presence.flush` gives them as one frame for the whole roo
 from __future__ import annotations
 
 import json
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -35,6 +35,9 @@ MAX_LEAP = 2**20
 MAX_REMEMBERED = 1_024
 """How many client ids that left are remembered with their clocks."""
 
+MAX_TOLD = 16
+"""How many announcements are remembered until the owner has sent them back."""
+
 NULL = "null"
 
 
@@ -47,6 +50,7 @@ class _Person:
     clock: int  # as announced to the room
     heard: int  # as last heard from the owner
     state: str  # JSON, never "null"
+    told: deque[tuple[int, str]]  # clocks and states as announced, which the owner sends back
 
 
 class Presence:
@@ -115,13 +119,18 @@ class Presence:
             return None
         entries = [self._entry(client) for client in self._changed]
         self._changed.clear()
+        for entry in entries:
+            if (person := self._people.get(entry.client)) is not None:
+                person.told.append((entry.clock, entry.state))
         return awareness_frame(entries)
 
-    def everyone(self) -> bytes | None:
-        """One frame with all states, for one connection; None when nobody is here."""
-        if not self._people:
-            return None
-        return awareness_frame(self._entry(client) for client in self._people)
+    def everyone(self, *, gone: bool = False) -> bytes | None:
+        """One frame with all states, for one connection; None when there is nobody.
+
+        ``gone`` adds who left, for a connection that was not told.
+        """
+        clients = [*self._people, *(self._gone if gone else ())]
+        return awareness_frame(self._entry(client) for client in clients) if clients else None
 
     @property
     def changed(self) -> bool:
@@ -161,7 +170,8 @@ class Presence:
         gone = entry.state == NULL
         if entry.clock < person.heard or (entry.clock == person.heard and not gone):
             return
-        if entry.clock <= person.clock and entry.state == person.state:
+        sent_back = (entry.clock, entry.state) in person.told
+        if sent_back or (entry.clock <= person.clock and entry.state == person.state):
             person.heard = entry.clock  # the owner sends on what we announced, raised clock and all
             return
         clock = max(person.clock + 1, entry.clock)
@@ -188,7 +198,12 @@ class Presence:
         self._gone.pop(entry.client, None)
         self._left.pop(entry.client, None)
         self._people[entry.client] = _Person(
-            subject, connection, max(last, entry.clock) + 1, entry.clock, entry.state
+            subject,
+            connection,
+            max(last, entry.clock) + 1,
+            entry.clock,
+            entry.state,
+            deque(maxlen=MAX_TOLD),
         )
         self._changed[entry.client] = None
         if returning:

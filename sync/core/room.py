@@ -23,13 +23,14 @@ event loop. When a :class:`Rebuild` was returned, only :meth:`Room.flush`, :meth
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sync.core.actions import Action, ClientClocks, Close, Persist, Rebuild, Send
 from sync.core.crdt import EMPTY_STATE_VECTOR, Replica, merge
 from sync.core.errors import (
     DocumentTooLarge,
     Forbidden,
+    InternalError,
     MalformedMessage,
     NativeFailure,
     Overloaded,
@@ -47,6 +48,7 @@ from sync.core.presence import Presence
 from sync.core.snapshot import TakenSnapshot
 from sync.core.yprotocol import (
     EMPTY_UPDATE,
+    MAX_STATE_VECTOR_CLIENTS,
     Awareness,
     Barrier,
     Message,
@@ -57,6 +59,7 @@ from sync.core.yprotocol import (
     SyncUpdate,
     decode_state_vector,
     denied_frame,
+    encode_state_vector,
     saved_frame,
     step1_frame,
     step2_frame,
@@ -83,8 +86,17 @@ class _Run:
 
     member: int
     author: str
-    updates: list[bytes]
     clients: dict[int, ClientClocks]
+    parts: list[list[bytes]] = field(default_factory=list)  # to be merged, each by itself
+    sealed: bool = True  # the last part
+
+    def add(self, edit: Edit) -> None:
+        """Deletions end a part. Merging puts them last, and there are updates, made to harm, that
+        can be applied after a deletion but not before it: the log could not be loaded again."""
+        if self.sealed:
+            self.parts.append([])
+        self.parts[-1].append(edit.update)
+        self.sealed = edit.footprint.deletes
 
 
 class Room:
@@ -140,6 +152,8 @@ class Room:
     def allow_writing(self, member: int, writable: bool) -> None:
         """The connection's rights changed."""
         self._members[member].writable = writable
+        if writable:
+            self._members[member].wrote_at = self.accepted + len(self._turn)
 
     @property
     def members(self) -> int:
@@ -204,6 +218,9 @@ class Room:
             return self._receive(sender, message, now, footprint)
         except ProtocolError as error:
             return [Close(member, error)]
+        except NativeFailure as failure:  # of an answer
+            reason = InternalError("the document cannot be read now: connect again")
+            return [Close(member, reason), self._break(b"", failure)]
 
     def _receive(
         self, sender: Member, message: Message, now: float, footprint: Footprint | None
@@ -211,7 +228,7 @@ class Room:
         match message:
             case SyncUpdate(update):
                 footprint = footprint or inspect(update, MAX_CLIENTS_UPDATE)
-                return self._receive_update(sender, Edit(update, footprint), now)
+                return self._receive_update(sender, Edit(update, footprint, live=True), now)
             case SyncStep2(update):
                 footprint = footprint or inspect(update, MAX_CLIENTS_STEP2)
                 return self._receive_step2(sender, Edit(update, footprint), now)
@@ -241,7 +258,8 @@ class Room:
         sender.answered()
         if not sender.writable:
             news = edit.footprint.news(self._clocks)
-            return [self._deny_writing(sender)] if news else []
+            denied = [self._deny_writing(sender)] if news else []
+            return denied + self._forgers(sender)
         actions = self._admit(sender, edit, now)
         actions += self._forgers(sender)
         sender.settle_barriers()
@@ -277,7 +295,7 @@ class Room:
         actions = self._hold(sender, edit, now)
         if ask and not actions:
             actions.append(self._ask(sender))
-        return actions + self._ask_owner(sender)
+        return actions + self._ask_owner(sender) + self._release_held()
 
     def _hold(self, sender: Member, edit: Edit, now: float) -> list[Action]:
         """Keep an update until what it stands on has come."""
@@ -290,8 +308,10 @@ class Room:
         return [self._ask(sender)]
 
     def _ask(self, member: Member) -> Action:
-        """Our step1: 'send me what I lack'."""
+        """Our step1: 'send me what I lack'. What it leaves out because we have it must be saved."""
         member.asks += 1
+        if member.writable:
+            member.wrote_at = self.accepted + len(self._turn)
         return Send((member.id,), step1_frame(self._replica.state_vector()))
 
     def _ask_owner(self, sender: Member) -> list[Action]:
@@ -305,7 +325,11 @@ class Room:
         return [self._ask(owner)]
 
     def _foreign_owner(self, sender: Member, footprint: Footprint) -> Member | None:
-        """The live connection of another subject whose client id an update would extend."""
+        """The live connection of another subject whose client id an update would extend.
+
+        Not where the owner has sent those clocks too: after a crash everyone brings everyone's
+        edits back, and the owners' wait for each other.
+        """
         for client, (_, end) in footprint.writes.items():
             if end <= self._clocks.get(client, 0):
                 continue
@@ -313,13 +337,16 @@ class Room:
             if owner_id is None:
                 owner_id = self._bound.get(client)
             owner = self._members.get(owner_id) if owner_id is not None else None
-            if owner is not None and owner.subject != sender.subject:
-                return owner
+            if owner is None or owner.subject == sender.subject or owner.vouches(client, end):
+                continue
+            return owner
         return None
 
     def _forgers(self, owner: Member) -> list[Action]:
         """The owner has sent all it has: who still extends its client id has made that up."""
         actions: list[Action] = []
+        if owner.asks:
+            return actions  # this was the answer to an older question
         for member in list(self._holding.values()):
             if member.owner_asked != owner.id:
                 continue
@@ -342,6 +369,8 @@ class Room:
         return actions
 
     def _release_one(self, member: Member, actions: list[Action]) -> bool:
+        if self._broken:
+            return False
         if not member.held:
             if not member.adrift:
                 del self._holding[member.id]
@@ -358,28 +387,31 @@ class Room:
         except ProtocolError as error:
             del self._holding[member.id]
             actions.append(Close(member.id, error))
-        return not self._broken
+        return True
 
     # -- applying
 
     def _apply(self, sender: Member, edit: Edit) -> list[Action]:
         """I3 holds: everything that this update stands on is here."""
         news = edit.footprint.news(self._clocks)
-        if news:
-            self._check_size(len(edit.update))
         try:
+            if news:
+                self._check_size(len(edit.update))
             changed = self._merge_in(edit, news)
         except NativeFailure as failure:
-            self._broken = True
             refusal = MalformedMessage("this Yjs update was refused: it cannot be applied")
-            return [Close(sender.id, refusal), Rebuild(edit.update, str(failure))]
+            return [Close(sender.id, refusal), self._break(edit.update, failure)]
         if changed:
             self._size += len(edit.update)
             self.version += 1
-            self._record(sender, edit.update, news)
+            self._record(sender, edit, news)
         if not edit.footprint.empty:
             sender.wrote_at = self.accepted + len(self._turn)
         return []
+
+    def _break(self, update: bytes, failure: NativeFailure) -> Rebuild:
+        self._broken = True
+        return Rebuild(update, str(failure))
 
     def _merge_in(self, edit: Edit, news: dict[int, tuple[int, int]]) -> bool:
         """Apply to the replica; tell whether anything was new. Raises NativeFailure."""
@@ -412,19 +444,21 @@ class Room:
                 f"the document is at most {limit} bytes, and this edit of {more} would outgrow it"
             )
 
-    def _record(self, sender: Member, update: bytes, news: dict[int, tuple[int, int]]) -> None:
+    def _record(self, sender: Member, edit: Edit, news: dict[int, tuple[int, int]]) -> None:
         if not self._turn or self._turn[-1].member != sender.id:
-            self._turn.append(_Run(sender.id, sender.subject, [], {}))
+            self._turn.append(_Run(sender.id, sender.subject, {}))
         run = self._turn[-1]
-        run.updates.append(update)
+        run.add(edit)
         for client, (start, end) in news.items():
             author = self._authors.setdefault(client, sender.subject)
             known = run.clients.get(client)
             run.clients[client] = ClientClocks(
                 client, known.start if known else start, end, author != sender.subject
             )
-        if len(news) == 1 and not sender.has_presence:
-            self._bound.setdefault(next(iter(news)), sender.id)
+        if edit.live and len(news) == 1 and not sender.has_presence:
+            (client,) = news
+            if self._authors[client] == sender.subject:
+                self._bound.setdefault(client, sender.id)
 
     def _unbind(self, member: int) -> None:
         for client in [c for c, bound in self._bound.items() if bound == member]:
@@ -433,7 +467,8 @@ class Room:
     def _answer(self, sender: Member, state_vector: bytes) -> Action:
         """Our step2; encoded once per version for all who come with nothing."""
         if state_vector != EMPTY_STATE_VECTOR:
-            decode_state_vector(state_vector)
+            most = max(MAX_STATE_VECTOR_CLIENTS, 2 * len(self._clocks))
+            decode_state_vector(state_vector, most)
             return Send((sender.id,), step2_frame(self._replica.diff(state_vector)))
         if self._whole[0] != self.version:
             self._whole = (self.version, step2_frame(self._replica.encode()))
@@ -450,13 +485,10 @@ class Room:
         if (frame := self.presence.flush()) is not None:
             present = tuple(m.id for m in self._members.values() if m.behind is None)
             actions.append(Send(present, frame))
-        for member in self._members.values():
-            if member.drained:
-                actions += self._catch_up(member)
-        return actions
+        return actions + self._catch_up_drained()
 
     def _flush_edits(self, runs: list[_Run], actions: list[Action]) -> None:
-        by_run = [_merge_all(run.updates) for run in runs]
+        by_run = [[u for part in run.parts for u in _merge_all(part)] for run in runs]
         for run, updates in zip(runs, by_run, strict=True):
             actions.append(Persist(tuple(updates), run.author, tuple(run.clients.values())))
             self._expect_commit(run.member, updates)
@@ -526,8 +558,17 @@ class Room:
         """
         slow = self._members.get(member)
         if slow is not None and slow.behind is None and not self._broken:
-            slow.behind = self._replica.state_vector()
+            slow.behind = self._sent_to(slow)
             slow.drained = False
+
+    def _sent_to(self, member: Member) -> bytes:
+        """The state vector of what a member was sent: its own edits may still have to come back."""
+        clocks = dict(self._clocks)
+        for _, updates in member.echoes:
+            for update in updates:
+                for client, (first, _) in inspect(update, max_clients=2**31).writes.items():
+                    clocks[client] = min(clocks[client], first)
+        return encode_state_vector(clocks)
 
     def catch_up(self, member: int) -> list[Action]:
         """The connection's outbox has drained: one diff takes the place of all it missed."""
@@ -537,15 +578,28 @@ class Room:
         slow.drained = True
         return [] if self._turn else self._catch_up(slow)
 
+    def _catch_up_drained(self) -> list[Action]:
+        actions: list[Action] = []
+        for member in self._members.values():
+            if member.drained:
+                actions += self._catch_up(member)
+        return actions
+
     def _catch_up(self, slow: Member) -> list[Action]:
-        if slow.behind is None or self._broken or slow.wrote_at > self.saved:
-            return []  # its own edits in the diff must be on disk first
-        diff = self._replica.diff(slow.behind)
+        if slow.behind is None or self._broken:
+            return []
+        if slow.wrote_at > self.saved:
+            self._unsaved[slow.id] = slow  # its own edits in the diff must be on disk first
+            return []
+        try:
+            diff = self._replica.diff(slow.behind)
+        except NativeFailure as failure:
+            return [self._break(b"", failure)]
         slow.behind, slow.drained = None, False
         actions: list[Action] = []
         if diff != EMPTY_UPDATE:
             actions.append(Send((slow.id,), update_frame(diff)))
-        if (everyone := self.presence.everyone()) is not None:
+        if (everyone := self.presence.everyone(gone=True)) is not None:
             actions.append(Send((slow.id,), everyone))
         return actions
 
@@ -553,7 +607,8 @@ class Room:
         """Go on with a replica that was rebuilt from everything accepted."""
         self._load(replica, size)
         self.version += 1
-        return self._release_held()
+        actions = self._release_held()
+        return actions if self._turn else actions + self._catch_up_drained()
 
 
 _GAP = "an edit stands on others that never came; connect again to send everything"

@@ -20,7 +20,7 @@ STEP1, STEP2, UPDATE = 0, 1, 2
 PERMISSION_DENIED, TOKEN = 0, 1
 
 MAX_AWARENESS_ENTRIES = 1_000
-MAX_STATE_VECTOR_CLIENTS = 65_536
+MAX_STATE_VECTOR_CLIENTS = 65_536  # of a client; a document may have come to more
 MAX_BARRIER = 1_024
 EMPTY_UPDATE = b"\x00\x00"
 
@@ -151,14 +151,14 @@ def _decode_awareness(reader: Reader) -> tuple[AwarenessEntry, ...]:
     return entries
 
 
-def decode_state_vector(state_vector: bytes) -> dict[int, int]:
-    """Read a Yjs state vector: the next clock expected of each client id.
+def decode_state_vector(state_vector: bytes, most: int = 2**53) -> dict[int, int]:
+    """Read a Yjs state vector, of at most so many clients: the next clock expected of each id.
 
     Raises MalformedMessage.
     """
     reader = Reader(state_vector)
     count = reader.read_uint()
-    if count > MAX_STATE_VECTOR_CLIENTS or count * 2 > reader.left:
+    if count > most or count * 2 > reader.left:
         raise MalformedMessage(f"a state vector cannot name {count} clients here")
     clocks = {reader.read_uint(): reader.read_uint() for _ in range(count)}
     reader.finish()

@@ -1,0 +1,43 @@
+"""What all tests share: asyncio only, an event loop that nobody may block, logs that can be read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from blockbuster import blockbuster_ctx
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_blocking() -> Iterator[None]:
+    """Make a blocking call on the event loop an error, where one of our packages makes it."""
+    with blockbuster_ctx(["sync", "auth", "persistence"]) as blockbuster:
+        for function in blockbuster.functions.values():
+            # A small snapshot is verified at once, on a deep stack: bounded work of a millisecond.
+            function.can_block_in("sync/server/deep_stack.py", {"start_deep", "run_deep"})
+            # Logs go to stderr, which is the operator's to read fast enough.
+            function.can_block_in("logging/__init__.py", {"handle"})
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def readable_logs() -> Iterator[None]:
+    """Hand what the service logs to the standard library, and so to pytest's ``caplog``."""
+    structlog.configure(
+        processors=[
+            structlog.stdlib.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.stdlib.render_to_log_kwargs,
+        ],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        cache_logger_on_first_use=False,
+    )
+    yield
+    structlog.reset_defaults()
