@@ -1,0 +1,2 @@
+/** A failure that a test caused or waits for: its text is all there is to say. */
+export class Failure extends Error {}
