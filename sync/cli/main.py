@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from auth.keys import KeySet
 from auth.tokens import mint
 from persistence.store import StoreError
 from sync.cli import compose, docs, options
+from sync.cli.demo import demo
 from sync.server import serving
 from sync.server.settings import Settings
 from sync.server.telemetry import configure_logging, logger
@@ -28,6 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(docs.app, name="docs")
+app.command()(demo)
 
 log = logger(__name__)
 
@@ -131,10 +134,19 @@ async def _serve(
             )
             tasks.cancel_scope.cancel()
     except* (StoreError, OSError) as group:
-        for error in group.exceptions:
-            log.error("cannot serve", reason=str(error))
+        for reason in _reasons(group):
+            log.error("cannot serve", reason=reason)
         code = options.FAILED
     return code
+
+
+def _reasons(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
+    """What went wrong, in however many task groups it is wrapped."""
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _reasons(error)
+        else:
+            yield str(error)
 
 
 @app.command()

@@ -127,6 +127,8 @@ class DocumentClient(AsyncContextManagerMixin):
                     tasks.cancel_scope.cancel()
         finally:
             self._replication.forget()
+            if self._denied is None:
+                self._leave("closed")
 
     # -- what it is like now
 
@@ -143,29 +145,42 @@ class DocumentClient(AsyncContextManagerMixin):
         return self._replication.presence
 
     async def until(self, condition: Callable[[Status], bool]) -> Status:
-        """Wait for a status; return it. Raises Denied when the client stopped for good."""
+        """Wait for a status; return it. Raises Denied when the client stopped for good.
+
+        ``condition`` is asked at every change: of the status, the document, or somebody's presence.
+        """
         while not condition(status := self.status):
             if self._denied is not None:
                 raise self._denied
             await self._changed.wait()
         return status
 
+    async def changes(self) -> AsyncIterator[Status]:
+        """The status now, and again whenever it, the document or somebody's presence changed.
+
+        Raises Denied when the client stopped for good.
+        """
+        while True:
+            changed = self._changed
+            yield self.status
+            if self._denied is not None:
+                raise self._denied
+            await changed.wait()
+
     async def synced(self) -> None:
         """Wait until it is connected and both sides have told each other everything."""
         await self.until(lambda status: status.state is State.ONLINE)
 
-    async def saved(self) -> datetime | None:
+    async def saved(self) -> None:
         """Wait until every edit made so far is on the server's disk, however often it reconnects.
 
-        Returns when that was (None: there was no edit). Raises ReadOnly when the server does not
-        take this client's edits.
+        Raises ReadOnly when the server does not take this client's edits.
         """
         replication = self._replication
         target = replication.edits
         await self.until(lambda _: replication.saved >= target or bool(replication.read_only))
         if replication.read_only:
             raise ReadOnly(replication.read_only)
-        return self._saved_at
 
     # -- going offline, and coming back
 
@@ -215,7 +230,7 @@ class DocumentClient(AsyncContextManagerMixin):
     @asynccontextmanager
     async def _socket(self, token: str) -> AsyncIterator[ClientConnection]:
         """An open connection, closed in an orderly way whatever happens."""
-        options = {} if self._tls is None else {"ssl": self._tls}
+        secure = self.url.startswith("wss:")
         socket = await connect(
             self.url,
             additional_headers={"Authorization": f"Bearer {token}"},  # not in the URL: it is logged
@@ -223,7 +238,7 @@ class DocumentClient(AsyncContextManagerMixin):
             max_size=MAX_MESSAGE,
             open_timeout=OPEN_SECONDS,
             close_timeout=CLOSE_SECONDS,
-            **options,
+            ssl=self._tls or (True if secure else None),
         )
         try:
             yield socket
@@ -241,11 +256,12 @@ class DocumentClient(AsyncContextManagerMixin):
     async def _converse(self, socket: ClientConnection) -> ConnectionClosed | MalformedMessage:
         """Talk until the connection ends; return what ended it."""
         self._replication.opened(anyio.current_time())
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._send_all, socket)
-            tasks.start_soon(self._tick)
-            trouble = await self._receive_all(socket)
-            tasks.cancel_scope.cancel()
+        with _bare_errors():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._send_all, socket)
+                tasks.start_soon(self._tick)
+                trouble = await self._receive_all(socket)
+                tasks.cancel_scope.cancel()
         return trouble
 
     async def _receive_all(self, socket: ClientConnection) -> ConnectionClosed | MalformedMessage:
@@ -321,7 +337,7 @@ def _bare_errors() -> Iterator[None]:
     try:
         yield
     except BaseExceptionGroup as group:
-        if len(group.exceptions) != 1:
+        error, *more = dict.fromkeys(group.exceptions)  # Denied: of the task, and of who waited
+        if more:
             raise
-        error = group.exceptions[0]
         raise error from error.__cause__

@@ -32,6 +32,9 @@ from sync.core.yprotocol import (
     update_frame,
 )
 
+MAX_UPDATE = 2**20
+"""Bytes of an edit that goes out as an update; a server takes larger ones as a step2."""
+
 MAX_QUEUED = 4 * 2**20
 """Bytes of edits that wait for the socket; beyond it one diff takes their place."""
 
@@ -137,7 +140,7 @@ class Replication:
         if self._queued > MAX_QUEUED:
             frames.append(step2_frame(self._doc.get_update(self._server)))
         else:
-            frames += [update_frame(update) for update in self._queue]
+            frames += [_frame(update) for update in self._queue]
         self._forget_queue()
         if self._barrier is None and self.saved < self.edits and self.read_only is None:
             self._barrier = self.edits
@@ -187,3 +190,7 @@ class Replication:
         reader.finish()
         if self.last_reason.startswith(READ_ONLY):
             self.read_only = self.last_reason
+
+
+def _frame(update: bytes) -> bytes:
+    return update_frame(update) if len(update) <= MAX_UPDATE else step2_frame(update)

@@ -1,0 +1,96 @@
+"""The examples, run as their readers will run them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from contextlib import aclosing
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import Process
+from anyio.streams.buffered import BufferedByteReceiveStream
+from pycrdt import Doc
+
+from sync.cli.demo_sample import sample
+from sync.core.content import content
+from tests.client.support import PATIENCE, connected
+from tests.support.service import ROOT, ServiceProcess
+
+EXAMPLES = ROOT / "examples" / "python"
+DRAFT = "drafts/examples"
+
+
+async def run(
+    service: ServiceProcess, example: str, token: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run an example to its end."""
+    with anyio.fail_after(PATIENCE):
+        return await anyio.run_process(
+            command(service, example), env=environment(token), check=False, cwd=ROOT
+        )
+
+
+def command(service: ServiceProcess, example: str) -> list[str]:
+    return [sys.executable, str(EXAMPLES / example), service.url, DRAFT]
+
+
+def environment(token: str) -> dict[str, str]:
+    return os.environ | {"DRAFTSYNC_TOKEN": token, "PYTHONPATH": str(ROOT)}
+
+
+async def next_line(lines: BufferedByteReceiveStream) -> dict[str, Any]:
+    with anyio.fail_after(PATIENCE):
+        found: dict[str, Any] = json.loads(await lines.receive_until(b"\n", 65536))
+    return found
+
+
+async def kill(process: Process) -> None:
+    """End a process that this test started."""
+    with anyio.CancelScope(shield=True):
+        process.kill()
+        await process.wait()
+        await process.aclose()
+
+
+async def test_an_agent_fills_in_a_form_while_another_watches(service: ServiceProcess) -> None:
+    async with connected(service, DRAFT, sample()) as seeding:
+        await seeding.saved()
+    reader = service.token("reader", docs={DRAFT: "read"})
+    watching = await anyio.open_process(
+        command(service, "watch_draft.py"), env=environment(reader), stderr=None, cwd=ROOT
+    )
+    try:
+        assert watching.stdout is not None
+        async with aclosing(BufferedByteReceiveStream(watching.stdout)) as lines:
+            assert (await next_line(lines))["comments"] == {"summary": "Verdict: "}
+            done = await run(service, "agent_fills_form.py", service.token("checker-agent"))
+            assert done.returncode == 0, done.stderr.decode()
+            assert done.stdout.startswith(b"3 answers and a comment, saved in drafts/examples")
+            seen = await next_line(lines)
+    finally:
+        await kill(watching)
+    assert seen["ratings"]["checker-agent"] == {"accuracy": 1, "complete": 2, "policy": False}
+    stored: Doc[Any] = Doc()
+    async with connected(service, DRAFT, stored) as client:
+        await client.synced()
+    assert "30 days" in str(content(stored.get_update())["comments"])
+
+
+@pytest.mark.parametrize("example", ["agent_fills_form.py", "watch_draft.py"])
+async def test_an_example_says_what_is_wrong(service: ServiceProcess, example: str) -> None:
+    refused = await run(service, example, service.token(docs={}))
+    assert refused.returncode == 1
+    assert refused.stderr.decode().startswith("this token gives no right to the document")
+
+
+@pytest.mark.parametrize("example", ["agent_fills_form.py", "watch_draft.py"])
+async def test_an_example_explains_itself(example: str) -> None:
+    usage = await anyio.run_process(
+        [sys.executable, str(EXAMPLES / example)], check=False, cwd=ROOT
+    )
+    assert usage.returncode == 1
+    assert b"DRAFTSYNC_TOKEN" in usage.stderr
