@@ -113,7 +113,7 @@ class ServiceProcess:
             stored = await reader.load(document_name(document))
         snapshot = stored.snapshot.update if stored.snapshot else None
         replayed = replay(snapshot, [entry.edit.update for entry in stored.entries])
-        return content(replayed.replica.encode())
+        return content(replayed.document.encode())
 
     def token(self, subject: str) -> str:
         """A token for one of the people in the demo; it holds for a day."""

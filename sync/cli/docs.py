@@ -28,6 +28,8 @@ app = typer.Typer(help="Look into the drafts.", no_args_is_help=True)
 
 _R = TypeVar("_R")
 
+_ANY_WIDTH = 1_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:
@@ -121,7 +123,7 @@ def _with_reader(read: Callable[[Reader], Awaitable[_R]], settings: Settings) ->
 def _shown(stored: StoredDocument, epoch: str) -> Shown:
     snapshot = stored.snapshot.update if stored.snapshot else None
     replayed = replay(snapshot, [entry.edit.update for entry in stored.entries])
-    update = replayed.replica.encode()
+    update = replayed.document.encode()
     damaged = [f"{each.what} {each.position}: {each.reason}" for each in stored.damaged]
     damaged += [
         f"entry {stored.entries[index].position}: {reason}"
@@ -145,10 +147,10 @@ def _head_json(head: Head) -> dict[str, object]:
 
 def _list_table(heads: list[Head]) -> Table:
     table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("document", no_wrap=True)
+    table.add_column("document", overflow="fold")
     for column in ("edits", "bytes", "position"):
-        table.add_column(column, justify="right")
-    table.add_column("last author")
+        table.add_column(column, justify="right", no_wrap=True)
+    table.add_column("last author", overflow="fold")
     table.add_column("last edit", no_wrap=True)
     for head in heads:
         table.add_row(
@@ -186,5 +188,5 @@ def _time(seconds: float) -> str:
 
 def _print(what: object) -> None:
     """To a terminal as it is wide; to a pipe without colours or cuts."""
-    width = None if sys.stdout.isatty() else 240
+    width = None if sys.stdout.isatty() else _ANY_WIDTH
     Console(width=width, highlight=False, markup=False).print(what)

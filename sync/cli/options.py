@@ -36,8 +36,9 @@ def settings(config: Path | None, **options: Any) -> Settings:
     except ValidationError as error:
         lines = []
         for each in error.errors(include_url=False, include_input=False):
-            option = str(each["loc"][0]).replace("_", "-") if each["loc"] else "settings"
-            lines.append(f"--{option}: {each['msg'].removeprefix('Value error, ')}")
+            text = each["msg"].removeprefix("Value error, ")
+            option = str(each["loc"][0]).replace("_", "-") if each["loc"] else None
+            lines.append(f"--{option}: {text}" if option else text)
         usage_error("\n".join(lines))
     except (OSError, ValueError) as error:  # tomllib.TOMLDecodeError is a ValueError
         usage_error(f"--config: {error}")

@@ -20,6 +20,7 @@ from sync.client.presence import Presence
 from sync.core.crdt import EMPTY_STATE_VECTOR
 from sync.core.wire import Reader, encode_uint
 from sync.core.yprotocol import (
+    READ_ONLY,
     Awareness,
     Barrier,
     SyncStep1,
@@ -37,9 +38,6 @@ MAX_UPDATE = 2**20
 
 MAX_QUEUED = 4 * 2**20
 """Bytes of edits that wait for the socket; beyond it one diff takes their place."""
-
-READ_ONLY = "read-only"
-"""How the server's reasons begin when it drops the edits of a connection that may only read."""
 
 
 class YDoc(Protocol):
@@ -188,7 +186,7 @@ class Replication:
         reader = Reader(frame, 2)
         self.last_reason = reader.read_string()
         reader.finish()
-        if self.last_reason.startswith(READ_ONLY):
+        if self.last_reason == READ_ONLY:
             self.read_only = self.last_reason
 
 

@@ -8,6 +8,7 @@ text, XML elements an XML fragment, anything else an array.
 from __future__ import annotations
 
 import base64
+import math
 from bisect import bisect_right
 from collections.abc import Mapping
 
@@ -58,13 +59,15 @@ def _render(replica: Replica, name: str, kind: RootKind) -> object:
 def _plain(value: object) -> object:
     """A value as JSON has it."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _plain(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode()
     if isinstance(value, float) and value.is_integer():
         return int(value)  # JavaScript has one kind of number
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # as JSON.stringify does
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, Doc):
@@ -147,11 +150,19 @@ class _Roots(Inspection):
         self._found[root] = min((k for k in (known, kind) if k), key=_RANK.index, default=None)
 
     def _root_of(self, item: _Id) -> str | None:
+        """Go from neighbour to neighbour, each once: references may even run in a circle."""
         above: str | _Id | None = item
+        passed: list[tuple[int, int]] = []
         while above is not None and not isinstance(above, str):
             client, clock = above
             index = bisect_right(self._ends.get(client, []), clock)
-            above = self._above[client][index] if index < len(self._ends.get(client, [])) else None
+            if index == len(self._ends.get(client, [])):
+                above = None
+                break
+            passed.append((client, index))
+            above, self._above[client][index] = self._above[client][index], None
+        for client, index in passed:
+            self._above[client][index] = above
         return above
 
 

@@ -50,11 +50,11 @@ class Replica:
         return _native(self._doc.get_update, state_vector)
 
     def encode(self) -> bytes:
-        """The whole document as one update; the same document gives the same bytes."""
+        """The whole document as one update."""
         return _native(self._doc.get_update)
 
     def deletions(self) -> bytes:
-        """An encoding of the deletions alone: equal bytes mean that none was added."""
+        """The deletions alone, as an update: while none is added, the bytes stay the same."""
         return self.diff(self.state_vector())
 
     def root(self, name: str, kind: RootKind) -> object:
@@ -68,7 +68,7 @@ class Replica:
         shared = self._doc.get(name, type=kind)
         if isinstance(shared, pycrdt.Map | pycrdt.Array):
             return shared.to_py()
-        return str(shared)
+        return _xml(shared) if isinstance(shared, pycrdt.XmlFragment) else str(shared)
 
 
 Doc = pycrdt.Doc
@@ -92,6 +92,26 @@ def merge(updates: list[bytes]) -> bytes:
 def trim(update: bytes, state_vector: bytes) -> bytes:
     """What of an update a replica at this encoded state vector lacks; all its deletions."""
     return _native(pycrdt.get_update, update, state_vector)
+
+
+def _xml(node: object) -> str:
+    """XML as text. (The library's own puts attributes in another order each time.)"""
+    if isinstance(node, pycrdt.XmlText):
+        return "".join(_formatted(str(piece), marks) for piece, marks in node.diff())
+    if isinstance(node, pycrdt.XmlElement):
+        pairs: list[tuple[str, object]] = list(node.attributes)  # type: ignore[call-overload] # iterable
+        attributes = "".join(f' {name}="{value}"' for name, value in sorted(pairs))
+        inside = "".join(_xml(child) for child in node.children)
+        return f"<{node.tag}{attributes}>{inside}</{node.tag}>"
+    if isinstance(node, pycrdt.XmlFragment):
+        return "".join(_xml(child) for child in node.children)
+    return str(node)
+
+
+def _formatted(piece: str, marks: dict[str, Any] | None) -> str:
+    for name in sorted(marks or (), reverse=True):
+        piece = f"<{name}>{piece}</{name}>"
+    return piece
 
 
 def _native(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> _R:

@@ -40,18 +40,24 @@ class Footprint:
     ``writes`` maps a client id to ``(first, end)``: the clocks that follow its last gap. (An update
     with a Skip block stands on everything before the gap's end.) ``needs`` maps a client id to the
     clock up to which the document must hold its structs, deletions included, unless the update
-    itself brings them.
+    itself brings them. ``deleted`` lists the ranges it deletes: client id, first clock, end.
     """
 
     writes: Mapping[int, tuple[int, int]]
     needs: Mapping[int, int]
     structs: int
-    deletes: bool
+    deleted: tuple[tuple[int, int, int], ...]
+    astral: bool  # it writes characters of two UTF-16 code units
+
+    @property
+    def deletes(self) -> bool:
+        """The update deletes something."""
+        return bool(self.deleted)
 
     @property
     def empty(self) -> bool:
         """The update says nothing at all."""
-        return not self.writes and not self.deletes
+        return not self.writes and not self.deleted
 
     def news(self, clocks: Mapping[int, int]) -> dict[int, tuple[int, int]]:
         """The clocks that a document at state vector ``clocks`` does not have yet."""
@@ -100,7 +106,18 @@ class Inspection:
     :mod:`sync.core.content` reads more out of an update by overriding what it wants to hear of.
     """
 
-    __slots__ = ("at", "client", "clock", "data", "end", "needs", "structs", "writes")
+    __slots__ = (
+        "astral",
+        "at",
+        "client",
+        "clock",
+        "data",
+        "deleted",
+        "end",
+        "needs",
+        "structs",
+        "writes",
+    )
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -111,6 +128,8 @@ class Inspection:
         self.structs = 0
         self.writes: dict[int, tuple[int, int]] = {}
         self.needs: dict[int, int] = {}
+        self.deleted: list[tuple[int, int, int]] = []
+        self.astral = False
 
     def run(self, max_clients: int) -> Footprint:
         count = self._uint()
@@ -118,10 +137,10 @@ class Inspection:
             raise _bad(f"it holds edits of {count} clients, at most {max_clients} are taken")
         for _ in range(count):
             self._client_structs()
-        deletes = self._delete_set(max_clients)
+        self._delete_set(max_clients)
         if self.at != self.end:
             raise _bad(f"{self.end - self.at} bytes follow its end")
-        return Footprint(self.writes, self.needs, self.structs, deletes)
+        return Footprint(self.writes, self.needs, self.structs, tuple(self.deleted), self.astral)
 
     # -- the two halves of an update
 
@@ -152,7 +171,7 @@ class Inspection:
                 raise _bad("a clock above 2^31")
         self.writes[client] = (first, self.clock)
 
-    def _delete_set(self, max_clients: int) -> bool:
+    def _delete_set(self, max_clients: int) -> None:
         count = self._uint()
         if count > max(max_clients, MAX_CLIENTS_STEP2):
             raise _bad(f"it deletes edits of {count} clients")
@@ -167,9 +186,9 @@ class Inspection:
                 start, length = self._uint(), self._uint()
                 if length == 0 or start + length >= MAX_CLOCK:
                     raise _bad("a deleted range that is empty or above 2^31")
+                self.deleted.append((client, start, start + length))
                 if needs.get(client, 0) < start + length:
                     needs[client] = start + length
-        return count > 0
 
     # -- one item
 
@@ -338,7 +357,12 @@ class Inspection:
     def _text_length(self) -> int:
         """Read a string; return its length as JavaScript counts, in UTF-16 code units."""
         text = self._string()
-        return len(text) if text.isascii() else len(_decode(text).encode("utf-16-le")) >> 1
+        if text.isascii():
+            return len(text)
+        decoded = _decode(text)
+        length = len(decoded.encode("utf-16-le")) >> 1
+        self.astral = self.astral or length != len(decoded)
+        return length
 
     def _json(self) -> None:
         text = self._string()

@@ -5,23 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sync.core.crdt import Replica
+from sync.core.document import Document
 from sync.core.errors import MalformedMessage, NativeFailure
 from sync.core.guard import Footprint, inspect, missing
-from sync.core.yprotocol import decode_state_vector
 
 _ANY_NUMBER = 2**31  # a log entry may merge the edits of any number of clients
 
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """A replica made from a log.
+    """A document made from a log.
 
     ``left_out`` names the entries, by index, that could not be applied, and why: they are damaged,
     or stand on one that is. ``size`` is the bytes of all that was applied.
     """
 
-    replica: Replica
+    document: Document
     size: int
     left_out: dict[int, str]
 
@@ -35,35 +34,34 @@ def replay(snapshot: bytes | None, updates: Sequence[bytes]) -> Replay:
     """
     left_out: dict[int, str] = {}
     while True:
-        replica = Replica(snapshot)
-        failed = _apply_all(replica, updates, left_out)
+        document = Document(snapshot)
+        failed = _apply_all(document, updates, left_out)
         if failed is None:
             break
     size = len(snapshot or b"") + sum(
         len(update) for index, update in enumerate(updates) if index not in left_out
     )
-    return Replay(replica, size, left_out)
+    return Replay(document, size, left_out)
 
 
-def _apply_all(replica: Replica, updates: Sequence[bytes], left_out: dict[int, str]) -> int | None:
-    """Apply what may be applied. Returns the index of an update that broke the replica."""
-    clocks = decode_state_vector(replica.state_vector())
+def _apply_all(
+    document: Document, updates: Sequence[bytes], left_out: dict[int, str]
+) -> int | None:
+    """Apply what may be applied. Returns the index of an update that broke the document."""
     for index, update in enumerate(updates):
         if index in left_out:
             continue
         footprint = _inspect(update, index, left_out)
         if footprint is None:
             continue
-        if lacking := missing(footprint, clocks):
+        if lacking := missing(footprint, document.clocks):
             left_out[index] = f"it stands on edits that are not in the log, of clients {[*lacking]}"
             continue
         try:
-            replica.apply(update)
+            document.apply(update, footprint)
         except NativeFailure as failure:
             left_out[index] = str(failure)
             return index
-        for client, (_, end) in footprint.news(clocks).items():
-            clocks[client] = end
     return None
 
 

@@ -22,11 +22,11 @@ event loop. When a :class:`Rebuild` was returned, only :meth:`Room.flush`, :meth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sync.core.actions import Action, ClientClocks, Close, Persist, Rebuild, Send
-from sync.core.crdt import EMPTY_STATE_VECTOR, Replica, merge
+from sync.core.crdt import EMPTY_STATE_VECTOR, merge
+from sync.core.document import Document
 from sync.core.errors import (
     DocumentTooLarge,
     Forbidden,
@@ -49,6 +49,7 @@ from sync.core.snapshot import TakenSnapshot
 from sync.core.yprotocol import (
     EMPTY_UPDATE,
     MAX_STATE_VECTOR_CLIENTS,
+    READ_ONLY,
     Awareness,
     Barrier,
     Message,
@@ -102,7 +103,7 @@ class _Run:
 class Room:
     """One document and the connections that have it open. Times are of any steady clock."""
 
-    def __init__(self, replica: Replica, size: int, limits: RoomLimits | None = None) -> None:
+    def __init__(self, document: Document, size: int, limits: RoomLimits | None = None) -> None:
         """``size``: bytes of the document, or of the log it was made from."""
         self.limits = limits or RoomLimits()
         self.presence = Presence(
@@ -120,11 +121,11 @@ class Room:
         self._bound: dict[int, int] = {}  # client id -> member that extended it first
         self._authors: dict[int, str] = {}  # client id -> subject first seen to extend it
         self._whole: tuple[int, bytes] = (-1, b"")  # version and frame of a fresh client's step2
-        self._load(replica, size)
+        self._load(document, size)
 
-    def _load(self, replica: Replica, size: int) -> None:
-        self._replica = replica
-        self._clocks = decode_state_vector(replica.state_vector())
+    def _load(self, document: Document, size: int) -> None:
+        self._document = document
+        self._clocks = document.clocks
         self._size = size
         self._broken = False
 
@@ -198,11 +199,11 @@ class Room:
 
     def encode(self) -> bytes:
         """The whole document as one update."""
-        return self._replica.encode()
+        return self._document.encode()
 
     def snapshot(self) -> TakenSnapshot:
         """Take a snapshot; right after a flush it holds what was persisted, and no more."""
-        return TakenSnapshot.of(self._replica)
+        return TakenSnapshot.of(self._document)
 
     # -- messages
 
@@ -257,13 +258,18 @@ class Room:
     def _receive_step2(self, sender: Member, edit: Edit, now: float) -> list[Action]:
         sender.answered()
         if not sender.writable:
-            news = edit.footprint.news(self._clocks)
-            denied = [self._deny_writing(sender)] if news else []
+            denied = [self._deny_writing(sender)] if self._would_change(edit.footprint) else []
             return denied + self._forgers(sender)
         actions = self._admit(sender, edit, now)
         actions += self._forgers(sender)
         sender.settle_barriers()
         return actions + self._barriers_due(sender)
+
+    def _would_change(self, footprint: Footprint) -> bool:
+        """It brings something new; a reader's step2 repeats all deletions that it knows of."""
+        if footprint.news(self._clocks):
+            return True
+        return footprint.deletes and not self._document.has_deleted(footprint)
 
     def _receive_awareness(self, sender: Member, message: Awareness) -> list[Action]:
         if not sender.has_presence:
@@ -278,7 +284,7 @@ class Room:
         return self._barriers_due(sender)
 
     def _deny_writing(self, sender: Member) -> Action:
-        return Send((sender.id,), denied_frame("read-only: this token may not edit the document"))
+        return Send((sender.id,), denied_frame(READ_ONLY))
 
     # -- the gate
 
@@ -312,7 +318,7 @@ class Room:
         member.asks += 1
         if member.writable:
             member.wrote_at = self.accepted + len(self._turn)
-        return Send((member.id,), step1_frame(self._replica.state_vector()))
+        return Send((member.id,), step1_frame(self._document.state_vector()))
 
     def _ask_owner(self, sender: Member) -> list[Action]:
         """An edit of another's client id: if it is genuine, its owner has it too."""
@@ -397,7 +403,7 @@ class Room:
         try:
             if news:
                 self._check_size(len(edit.update))
-            changed = self._merge_in(edit, news)
+            changed = self._document.apply(edit.update, edit.footprint)
         except NativeFailure as failure:
             refusal = MalformedMessage("this Yjs update was refused: it cannot be applied")
             return [Close(sender.id, refusal), self._break(edit.update, failure)]
@@ -413,32 +419,11 @@ class Room:
         self._broken = True
         return Rebuild(update, str(failure))
 
-    def _merge_in(self, edit: Edit, news: dict[int, tuple[int, int]]) -> bool:
-        """Apply to the replica; tell whether anything was new. Raises NativeFailure."""
-        if not news:
-            if not edit.footprint.deletes:
-                return False
-            before = self._replica.deletions()
-            self._replica.apply(edit.update)
-            return self._replica.deletions() != before
-        self._replica.apply(edit.update)
-        for client, (_, end) in news.items():
-            self._clocks[client] = end
-        if len(edit.footprint.writes) > 1:
-            self._check_integrated(news)
-        return True
-
-    def _check_integrated(self, news: Iterable[int]) -> None:
-        """Edits of two clients that stand on each other pass the gate and are never integrated."""
-        clocks = decode_state_vector(self._replica.state_vector())
-        if any(clocks.get(client) != self._clocks[client] for client in news):
-            raise NativeFailure("structs that stand on each other in a circle")
-
     def _check_size(self, more: int) -> None:
         limit = self.limits.document
         if self._size + more <= limit:
             return
-        self._size = len(self._replica.encode())
+        self._size = len(self._document.encode())
         if self._size + more > limit:
             raise DocumentTooLarge(
                 f"the document is at most {limit} bytes, and this edit of {more} would outgrow it"
@@ -469,9 +454,9 @@ class Room:
         if state_vector != EMPTY_STATE_VECTOR:
             most = max(MAX_STATE_VECTOR_CLIENTS, 2 * len(self._clocks))
             decode_state_vector(state_vector, most)
-            return Send((sender.id,), step2_frame(self._replica.diff(state_vector)))
+            return Send((sender.id,), step2_frame(self._document.diff(state_vector)))
         if self._whole[0] != self.version:
-            self._whole = (self.version, step2_frame(self._replica.encode()))
+            self._whole = (self.version, step2_frame(self._document.encode()))
         return Send((sender.id,), self._whole[1])
 
     # -- the end of a turn
@@ -592,7 +577,7 @@ class Room:
             self._unsaved[slow.id] = slow  # its own edits in the diff must be on disk first
             return []
         try:
-            diff = self._replica.diff(slow.behind)
+            diff = self._document.diff(slow.behind)
         except NativeFailure as failure:
             return [self._break(b"", failure)]
         slow.behind, slow.drained = None, False
@@ -603,9 +588,9 @@ class Room:
             actions.append(Send((slow.id,), everyone))
         return actions
 
-    def renew(self, replica: Replica, size: int) -> list[Action]:
+    def renew(self, document: Document, size: int) -> list[Action]:
         """Go on with a replica that was rebuilt from everything accepted."""
-        self._load(replica, size)
+        self._load(document, size)
         self.version += 1
         actions = self._release_held()
         return actions if self._turn else actions + self._catch_up_drained()

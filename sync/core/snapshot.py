@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sync.core.content import content
-from sync.core.crdt import Replica
+from sync.core.deletions import Ranges, joined
+from sync.core.document import Document
 from sync.core.errors import MalformedMessage, NativeFailure
-from sync.core.wire import Reader
-from sync.core.yprotocol import decode_state_vector
+from sync.core.guard import inspect
 
 
 @dataclass(frozen=True, slots=True)
 class TakenSnapshot:
-    """A document as one update, and what is known of the replica that it was taken of."""
+    """A document as one update, and what is known of the document that it was taken of."""
 
     update: bytes
     state_vector: bytes
-    deletions: bytes
+    clocks: Mapping[int, int]
+    deletions: Ranges
 
     @classmethod
-    def of(cls, replica: Replica) -> TakenSnapshot:
+    def of(cls, document: Document) -> TakenSnapshot:
         """Raises NativeFailure."""
-        return cls(replica.encode(), replica.state_vector(), replica.deletions())
+        return cls(
+            document.encode(),
+            document.state_vector(),
+            dict(document.clocks),
+            document.deletions(),
+        )
 
     def verify(self) -> bool:
-        """Import it again, and what that exports once more.
+        """Read it, import it, and export it once more.
 
-        The document must have the clocks and the deletions that it was taken of, and the same
-        content after another round. (The bytes may differ: importing joins neighbouring items.)
+        It must bring each client's clocks from 0 on without a gap, and the deletions, of the
+        document that it was taken of; and imported it must have the same clocks, and after another
+        round the same content. (The bytes may differ: importing joins neighbouring items.)
         """
         try:
-            replica = Replica(self.update)
+            footprint = inspect(self.update, max_clients=2**31)
+            brought = {client: (0, end) for client, end in self.clocks.items()}
+            again = Document(self.update)
             return (
-                decode_state_vector(replica.state_vector())
-                == decode_state_vector(self.state_vector)
-                and _deleted(replica.deletions()) == _deleted(self.deletions)
-                and _filled(self.update) == _filled(replica.encode())
+                footprint.writes == brought
+                and joined(footprint.deleted) == self.deletions
+                and again.clocks == self.clocks
+                and _filled(self.update) == _filled(again.encode())
             )
         except (NativeFailure, MalformedMessage):
             return False
@@ -45,14 +55,3 @@ class TakenSnapshot:
 def _filled(update: bytes) -> dict[str, object]:
     """The content of the roots that have any: what kind an empty one is, its items may not tell."""
     return {name: value for name, value in content(update).items() if value}
-
-
-def _deleted(deletions: bytes) -> dict[int, set[tuple[int, int]]]:
-    """The ranges of an update that only deletes: (first clock, length) by client."""
-    reader = Reader(deletions)
-    reader.read_uint()  # the count of clients with structs: none
-    deleted: dict[int, set[tuple[int, int]]] = {}
-    for _ in range(reader.read_uint()):
-        client, ranges = reader.read_uint(), reader.read_uint()
-        deleted[client] = {(reader.read_uint(), reader.read_uint()) for _ in range(ranges)}
-    return deleted

@@ -19,9 +19,12 @@ SYNC, AWARENESS, AUTH, QUERY_AWARENESS, SAVED = 0, 1, 2, 3, 102
 STEP1, STEP2, UPDATE = 0, 1, 2
 PERMISSION_DENIED, TOKEN = 0, 1
 
-MAX_AWARENESS_ENTRIES = 1_000
+MAX_AWARENESS_ENTRIES = 4_096
 MAX_STATE_VECTOR_CLIENTS = 65_536  # of a client; a document may have come to more
 MAX_BARRIER = 1_024
+READ_ONLY = "read-only: this token may not edit the document"
+"""The reason for dropped edits; by its first word clients know that the connection goes on."""
+
 EMPTY_UPDATE = b"\x00\x00"
 
 

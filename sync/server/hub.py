@@ -24,6 +24,7 @@ from sync.core.actions import Action, Close, Persist, Rebuild, Send
 from sync.core.errors import (
     Draining,
     Forbidden,
+    InternalError,
     MessageTooLarge,
     Overloaded,
     ProtocolError,
@@ -37,7 +38,6 @@ from sync.core.yprotocol import (
     SyncStep2,
     SyncUpdate,
     decode,
-    denied_frame,
     renewed_frame,
 )
 from sync.server.connection import EXPIRED, Channel, Connection, Pace, Verdict
@@ -293,9 +293,6 @@ class Hub:
         self, resident: Resident, connection: Connection, message: Message, update: bytes
     ) -> None:
         """A large update is tried out elsewhere first; the connection waits for it."""
-        if not connection.identity.document_access(connection.document) >= Access.WRITE:
-            connection.outbox.put(denied_frame("read-only: this token may not edit the document"))
-            return
         most = MAX_CLIENTS_STEP2 if isinstance(message, SyncStep2) else MAX_CLIENTS_UPDATE
         try:
             footprint = await self._rehearsal.inspect(update, most, resident.room.encode())
@@ -326,7 +323,7 @@ class Hub:
                         failure=failure,
                         update=update[:4096].hex(),
                     )
-                    self._tasks.start_soon(self._rebuild, resident)
+                    self._rebuild_later(resident)
         if resident.room.dirty and not resident.flush_scheduled:
             resident.flush_scheduled = True
             self._loop.call_soon(self._flush, resident)
@@ -359,7 +356,10 @@ class Hub:
         room = resident.room
         self._perform(resident, room.flush())
         while resident.slow:
-            room.fall_behind(resident.slow.pop())
+            member = resident.slow.pop()
+            connection = resident.connections.get(member)
+            if connection is not None and connection.outbox.full:  # it may have drained since
+                room.fall_behind(member)
         if not room.broken and resident.wants_snapshot(self.limits.snapshot_tail):
             self._snapshots.begin(resident)
             self._write_snapshot(resident)
@@ -431,13 +431,26 @@ class Hub:
             self._unload_later(self._residents[document])
         except ProtocolError as error:
             loading.error = error
+        except Exception:  # a bug costs this join, not the server
+            log.exception("a document cannot be loaded", document=document)
+            loading.error = InternalError("the document cannot be loaded: connect again")
         finally:
             del self._loading[document]
             loading.done.set()
 
-    async def _rebuild(self, resident: Resident) -> None:
-        """Make a broken room's replica again from everything that was accepted."""
+    def _rebuild_later(self, resident: Resident) -> None:
+        """A room broke. Who sends from now on waits for it to be renewed."""
         resident.renewed = anyio.Event()
+        if not resident.rebuilding:
+            resident.rebuilding = True
+            self._tasks.start_soon(self._rebuild, resident)
+
+    async def _rebuild(self, resident: Resident) -> None:
+        """Make a broken room's replica again from everything that was accepted.
+
+        One of these per room: a replica loaded before another was put in place lacks what was
+        accepted since. What the room held may break it anew, and then it is made once more.
+        """
         while resident.room.broken:
             self._perform(resident, resident.room.flush())
             await self.journal.settle()
@@ -446,9 +459,10 @@ class Hub:
             except ProtocolError:
                 await anyio.sleep(0.5)
                 continue
-            actions = resident.room.renew(replayed.replica, replayed.size)
-            resident.renewed.set()
-            self._perform(resident, actions)
+            renewed = resident.renewed
+            self._perform(resident, resident.room.renew(replayed.document, replayed.size))
+            renewed.set()
+        resident.rebuilding = False
 
     def _unload_later(self, resident: Resident) -> None:
         if resident.unload_timer is not None:
@@ -471,6 +485,9 @@ class Hub:
             self._forget(resident)
 
     async def _snapshot_and_unload(self, resident: Resident) -> None:
+        if resident.room.broken or not resident.room.settled:
+            self._unload_later(resident)  # somebody came meanwhile, and edited
+            return
         self._snapshots.begin(resident)
         if (pending := resident.pending) is not None:
             resident.pending = None
@@ -479,8 +496,9 @@ class Hub:
             self._forget(resident)
 
     def _forget(self, resident: Resident) -> None:
-        if resident.timer is not None:
-            resident.timer.cancel()
+        for timer in (resident.timer, resident.unload_timer):
+            if timer is not None:
+                timer.cancel()
         if self._residents.get(resident.document) is resident:
             del self._residents[resident.document]
 
@@ -526,12 +544,13 @@ class Hub:
         for connection in list(self._connections.values()):
             self.end(connection, verdict)
 
-    async def write_snapshots(self) -> None:
-        """A snapshot of every room that has entries without one; for a fast next start."""
+    async def unload(self) -> None:
+        """Let all rooms go; those with entries behind their snapshot leave a new one."""
         for resident in list(self._residents.values()):
             room = resident.room
             if resident.tail and resident.sound and room.settled and not room.broken:
                 await self._snapshot_and_unload(resident)
+            self._forget(resident)
 
 
 @asynccontextmanager
@@ -541,11 +560,21 @@ async def open_hub(
     """Run a hub on a store. Leaving the block drains it."""
     async with anyio.create_task_group() as tasks:
         hub = Hub(store, verifier, tasks, limits or HubLimits())
-        tasks.start_soon(hub.journal.run)
+        writing = anyio.CancelScope(shield=True)
+        tasks.start_soon(_write_within, writing, hub.journal)
         try:
             yield hub
         finally:
-            with anyio.CancelScope(shield=True):
-                await hub.drain()
-                await hub.write_snapshots()
-            tasks.cancel_scope.cancel()
+            try:
+                with anyio.CancelScope(shield=True):
+                    await hub.drain()
+                    await hub.unload()
+            finally:
+                writing.cancel()
+                tasks.cancel_scope.cancel()
+
+
+async def _write_within(scope: anyio.CancelScope, journal: Journal) -> None:
+    """Whoever cancels the server cancels all but its writer: that has to be done first."""
+    with scope:
+        await journal.run()

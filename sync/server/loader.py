@@ -27,7 +27,7 @@ class Loader:
         """
         stored = await self._read(document)
         replayed = self._replay(stored)
-        room = Room(replayed.replica, replayed.size, self._limits)
+        room = Room(replayed.document, replayed.size, self._limits)
         return Resident(
             document,
             room,

@@ -41,7 +41,8 @@ class Resident:
     unload_timer: asyncio.TimerHandle | None = None
     pending: PendingSnapshot | None = None  # waits for its last entry to be committed
     writing_snapshot: bool = False
-    renewed: anyio.Event = field(default_factory=anyio.Event)
+    rebuilding: bool = False
+    renewed: anyio.Event = field(default_factory=anyio.Event)  # the broken room is whole again
 
     def wants_snapshot(self, min_tail: int) -> bool:
         """Its tail has grown: many entries, and bytes in proportion to what a snapshot costs."""

@@ -6,9 +6,16 @@ Precedence: command line, environment (``DRAFTSYNC_<NAME>``), ``draftsync.toml``
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, Field, SecretStr, field_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    FilePath,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -45,8 +52,8 @@ class Settings(BaseSettings):
     jwt_issuer: str | None = None
     max_token_ttl: float = Field(30 * 24 * 3600.0, gt=0)
 
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
+    tls_cert: FilePath | None = None
+    tls_key: FilePath | None = None
     allow_origin: Annotated[tuple[Annotated[str, AfterValidator(_is_origin)], ...], NoDecode] = ()
 
     message_rate: float = Field(500.0, ge=0)
@@ -74,6 +81,13 @@ class Settings(BaseSettings):
         if "://" in value:
             raise ValueError("this version stores in SQLite: give a path, such as draftsync.db")
         return value
+
+    @model_validator(mode="after")
+    def _whole_tls(self) -> Self:
+        """With half of it, Hypercorn would serve in the clear."""
+        if (self.tls_cert is None) != (self.tls_key is None):
+            raise ValueError("--tls-cert and --tls-key go together: give both, or neither")
+        return self
 
     @property
     def hub_limits(self) -> HubLimits:

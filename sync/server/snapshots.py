@@ -49,6 +49,8 @@ class Snapshots:
             resident.snapshot_size = len(taken.update)
         except StoreError as error:
             log.warning("no snapshot", document=resident.document, error=str(error))
+        except Exception:  # a bug costs the snapshot, not the server
+            log.exception("no snapshot", document=resident.document)
         finally:
             resident.writing_snapshot = False
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from sync.core.actions import Action, Close, Persist, Rebuild, Send
 from sync.core.crdt import Replica, merge
+from sync.core.document import Document
 from sync.core.errors import ProtocolError
 from sync.core.replay import replay
 from sync.core.room import Room, RoomLimits
@@ -49,7 +50,7 @@ class Scene:
     def __init__(
         self, limits: RoomLimits | None = None, replica: Replica | None = None, size: int = 0
     ) -> None:
-        self.room = Room(replica or Replica(), size, limits)
+        self.room = Room(Document(replica=replica), size, limits)
         self.now = 1_000.0
         self.log: list[Persist] = []
         self.sends: list[Send] = []
@@ -129,7 +130,7 @@ class Scene:
         self.settle()
         replayed = replay(None, self.stored)
         assert not replayed.left_out
-        self.do(self.room.renew(replayed.replica, replayed.size))
+        self.do(self.room.renew(replayed.document, replayed.size))
 
     # -- what came of it
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 
 from sync.core.actions import Action, Close, Persist, Rebuild, Send
 from sync.core.crdt import Replica
+from sync.core.document import Document
 from sync.core.errors import MalformedMessage, NativeFailure, ProtocolError
 from sync.core.guard import inspect
 from sync.core.replay import Replay, replay
 from sync.core.room import Room, RoomLimits
-from sync.core.snapshot import TakenSnapshot
 from sync.core.yprotocol import (
     Awareness,
     Barrier,
@@ -310,8 +310,8 @@ class World:
     def load(self) -> Room:
         loaded = self.disk.load()
         self.replica = Flaky()
-        self.replica.apply(loaded.replica.encode())
-        return Room(self.replica, loaded.size, LIMITS)
+        self.replica.apply(loaded.document.encode())
+        return Room(Document(replica=self.replica), loaded.size, LIMITS)
 
     # -- what can happen
 
@@ -450,7 +450,7 @@ class World:
         """A snapshot of a room that goes on."""
         room = self.room
         if room and room.settled and not room.broken and not self.unloading:
-            taken = TakenSnapshot.of(self.replica)
+            taken = room.snapshot()
             self.unloading = room, taken.update, len(self.disk.entries)
 
     def vanish(self) -> None:
@@ -475,8 +475,8 @@ class World:
                 self.announce()
                 loaded = self.disk.load()
                 self.replica = Flaky()
-                self.replica.apply(loaded.replica.encode())
-                self.do(room.renew(self.replica, loaded.size))
+                self.replica.apply(loaded.document.encode())
+                self.do(room.renew(Document(replica=self.replica), loaded.size))
 
     def tick(self) -> None:
         room = self.room
@@ -491,7 +491,7 @@ class World:
                 self.disk.check_holds(person.asked[person.saved], person.author.client)
 
     def check_end(self) -> None:
-        stored = Author(2**29, self.disk.load().replica.encode())
+        stored = Author(2**29, self.disk.load().document.encode())
         everyone = [stored.content, *(person.author.content for person in self.people)]
         assert all(one == everyone[0] for one in everyone), "the replicas differ"
         clocks = [decode_state_vector(person.author.state_vector) for person in self.people]

@@ -14,7 +14,7 @@ BREAKS = bytes.fromhex("0103e907002301016d03617272000100e9070001000501e907010106
 
 
 def expect_content(replayed: Replay, *updates: bytes) -> None:
-    assert content(replayed.replica.encode()) == content(*updates)
+    assert content(replayed.document.encode()) == content(*updates)
 
 
 def test_nothing_makes_an_empty_document() -> None:

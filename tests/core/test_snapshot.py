@@ -6,17 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from sync.core.crdt import Replica
+from sync.core.document import Document
+from sync.core.guard import inspect
 from sync.core.snapshot import TakenSnapshot
 from tests.core.authors import EMPTY, Author
 from tests.core.test_guard import TRAFFIC
 
 
 def taken(*updates: bytes) -> TakenSnapshot:
-    replica = Replica()
+    document = Document()
     for update in updates:
-        replica.apply(update)
-    return TakenSnapshot.of(replica)
+        document.apply(update, inspect(update))
+    return TakenSnapshot.of(document)
 
 
 @pytest.mark.parametrize("kind", TRAFFIC)
@@ -29,8 +30,8 @@ def test_one_of_everything_is_verified() -> None:
 
 
 def test_objects_whose_keys_come_in_any_order_are_verified() -> None:
-    author = Author(7)
-    assert all(taken(author.put("k", {f"{n}": n for n in range(9)})).verify() for _ in range(20))
+    many = {f"{n}": n for n in range(9)}
+    assert all(taken(Author(7).put("k", many)).verify() for _ in range(20))
 
 
 @pytest.mark.parametrize("bad", [b"", EMPTY, b"\xff\xff", b"\x01\x00\x05\x07\x00"])

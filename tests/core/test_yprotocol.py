@@ -115,7 +115,7 @@ def test_any_state_vector_is_read_or_refused(data: bytes) -> None:
         (b"\x02\x01\x01\xff", "UTF-8"),
         (b"\x03\x00", "1 bytes follow"),
         (saved_frame(b"x" * (MAX_BARRIER + 1)), "at most 1024"),
-        (b"\x01" + encode_bytes(encode_uint(1_001) + b"\x00" * 9_999), "1001 entries"),
+        (b"\x01" + encode_bytes(encode_uint(4_097) + b"\x00" * 40_000), "4097 entries"),
         (b"\x01" + encode_bytes(encode_uint(3) + b"\x00" * 8), "3 entries"),
         (b"\x01" + encode_bytes(b"\x00\x00"), "1 bytes follow"),
     ],

@@ -261,7 +261,7 @@ async def connect(
             yield client
             if reading:
                 await websocket.close()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again below
             failure = error
         finally:
             websocket.transport.abort()

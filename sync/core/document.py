@@ -1,0 +1,96 @@
+"""One document: the replica, its clocks, and the care that its library needs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from sync.core.crdt import Replica
+from sync.core.deletions import Ranges, contains, joined
+from sync.core.errors import NativeFailure
+from sync.core.guard import Footprint, inspect
+from sync.core.surrogates import may_hold_pairs, mend, surrogates
+from sync.core.yprotocol import decode_state_vector
+
+
+class Document:
+    """A Yjs document that updates are applied to, in the order of the log.
+
+    What it is given must have passed the guard and the causal gate. After NativeFailure it is not
+    to be used again.
+    """
+
+    __slots__ = ("_clocks", "_halves", "_replica")
+
+    def __init__(self, snapshot: bytes | None = None, replica: Replica | None = None) -> None:
+        """Start with a snapshot, or empty. Raises NativeFailure."""
+        self._halves: set[tuple[int, int]] = set()  # see sync.core.surrogates
+        self._clocks: dict[int, int] = {}
+        self._replica = replica or Replica()
+        if snapshot is not None:
+            if may_hold_pairs(snapshot):
+                snapshot = self._without_parted(snapshot, {})
+            self._replica.apply(snapshot)
+        self._clocks = decode_state_vector(self._replica.state_vector())
+
+    @property
+    def clocks(self) -> Mapping[int, int]:
+        """The state vector: the next clock of every client id. Not to be changed."""
+        return self._clocks
+
+    def apply(self, update: bytes, footprint: Footprint) -> bool:
+        """Merge an update in; tell whether anything of it was new. Raises NativeFailure."""
+        news = footprint.news(self._clocks)
+        if not news and not footprint.deleted:
+            return False
+        if self._halves or footprint.astral:
+            update = self._without_parted(update, news)
+        if not news:
+            before = self._replica.deletions()
+            self._replica.apply(update)
+            return self._replica.deletions() != before
+        self._replica.apply(update)
+        for client, (_, end) in news.items():
+            self._clocks[client] = end
+        if len(footprint.writes) > 1:
+            self._check_integrated(news)
+        return True
+
+    def state_vector(self) -> bytes:
+        """The encoded state vector."""
+        return self._replica.state_vector()
+
+    def encode(self) -> bytes:
+        """The whole document as one update."""
+        return self._replica.encode()
+
+    def diff(self, state_vector: bytes) -> bytes:
+        """Everything that a document at this encoded state vector lacks, and all deletions."""
+        return self._replica.diff(state_vector)
+
+    def deletions(self) -> Ranges:
+        """All that is deleted."""
+        return joined(inspect(self._replica.deletions(), max_clients=2**31).deleted)
+
+    def has_deleted(self, footprint: Footprint) -> bool:
+        """Everything that an update deletes is deleted already."""
+        return contains(self.deletions(), joined(footprint.deleted))
+
+    def _check_integrated(self, news: Iterable[int]) -> None:
+        """Edits of two clients that stand on each other pass the gate and are never integrated."""
+        clocks = decode_state_vector(self._replica.state_vector())
+        if any(clocks.get(client) != self._clocks[client] for client in news):
+            raise NativeFailure("structs that stand on each other in a circle")
+
+    def _without_parted(self, update: bytes, news: Mapping[int, tuple[int, int]]) -> bytes:
+        """Replace the characters that an update parts, in the document and in the update."""
+        read = surrogates(update)
+        cuts = read.cuts | {(client, first) for client, (first, _) in news.items()}
+        if parted := cuts & self._halves:
+            self._replica = Replica(mend(self._replica.encode(), parted))
+            self._halves -= parted
+        new = {(client, clock) for client, clock in read.halves if self._is_new(client, clock)}
+        self._halves |= new - cuts
+        return mend(update, new & cuts) if new & cuts else update
+
+    def _is_new(self, client: int, clock: int) -> bool:
+        return clock >= self._clocks.get(client, 0)

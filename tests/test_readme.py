@@ -1,0 +1,127 @@
+"""README is always true: every command and every example in it is run here, as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import anyio
+import pytest
+
+from tests.support.npm import WIRE, node_command
+from tests.support.service import ServiceProcess
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BIN = Path(sys.executable).parent
+
+
+def blocks(language: str) -> list[str]:
+    return [text for kind, text in FENCE.findall(README) if kind == language]
+
+
+def commands() -> list[str]:
+    lines = [line for block in blocks("console") for line in block.splitlines()]
+    return [line.removeprefix("$ ").partition("    #")[0].strip() for line in lines]
+
+
+def shell(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_every_block_is_of_a_kind_that_is_run() -> None:
+    assert {kind for kind, _ in FENCE.findall(README)} == {"console", "js", "python", "text"}
+    assert {line.split()[0] for line in commands()} == {"make", "export", "draftsync"}
+
+
+@pytest.mark.parametrize(
+    ("command", "quick"),
+    [
+        ("make demo", "make demo ARGS='--once --port 0'"),
+        ("make test", "make test WORKERS=0 ARGS='--collect-only --quiet tests/core/test_wire.py'"),
+    ],
+)
+def test_the_two_commands(command: str, quick: str) -> None:
+    assert command in commands()
+    if not (ROOT / ".venv/.installed").exists():
+        pytest.skip("the virtual environment of `make setup` is not there: run `make test`")
+    done = shell(quick, ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+async def test_the_commands_to_run_it_and_look_inside(tmp_path: Path) -> None:
+    """In the order of the page, in one shell; ``serve`` in the background on a free port."""
+    script = []
+    for command in commands():
+        if command.startswith("draftsync serve"):
+            script.append(
+                f"{command} --port 0 > ready & server=$!\n"
+                "trap 'kill $server; wait $server' EXIT\n"
+                "until grep -q 'draftsync ready' ready; do kill -0 $server; done"
+            )
+        elif command.startswith("draftsync token"):
+            script.append(f"token=$({command})")
+            script.append(f"{sys.executable} {ROOT}/tests/support/one_edit.py ready $token")
+        elif not command.startswith("make"):
+            script.append(command)
+    done = shell("\n".join(script), tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "drafts/42" in done.stdout
+    assert '"verdict": "pass"' in done.stdout
+
+
+def adapted(code: str, service: ServiceProcess) -> str:
+    """The example with the address of the test's service."""
+    assert "ws://localhost:3001" in code
+    return code.replace("ws://localhost:3001", service.url.replace("http", "ws", 1))
+
+
+@pytest.mark.node
+async def test_the_javascript(tmp_path: Path) -> None:
+    """Both blocks as one module; the second needs a provider that has connected."""
+    node = node_command()
+    connect, saved = blocks("js")
+    async with ServiceProcess(tmp_path / "readme.db") as service:
+        token = service.token("alice", docs={"drafts/*": "write"})
+        code = f"""
+            console.log = text => {{ process.stdout.write(text); process.exit(0) }}
+            globalThis.WebSocket ??= (await import('ws')).default  // Node 20 has none of its own
+            const token = {token!r}
+            {adapted(connect, service).replace("'y-websocket'", "'y-websocket-3.1'")}
+            await new Promise(done => provider.once('sync', done))
+            {saved}
+        """
+        module = WIRE / f"readme-{os.getpid()}.mjs"  # beside the packages, where node looks
+        module.write_text(code)
+        try:
+            done = await anyio.run_process([node, str(module)], check=False)
+        finally:
+            module.unlink()
+        assert done.stdout == b"saved", done.stderr.decode()
+
+
+async def test_the_python(tmp_path: Path) -> None:
+    (example,) = blocks("python")
+    async with ServiceProcess(tmp_path / "readme.db") as service:
+        names: dict[str, object] = {"token": service.token("alice", docs={"drafts/*": "write"})}
+        imports, _, body = adapted(example, service).partition("\n\n")
+        source = (
+            f"{imports}\nasync def example():\n{textwrap.indent(body, '    ')}\n    return doc\n"
+        )
+        exec(source, names)
+        doc = await names["example"]()  # type: ignore[operator] # made by the line above
+        assert doc.get_state() != b"\x00"
