@@ -12,6 +12,7 @@ from sync.client import replication
 from sync.client.replication import Replication
 from sync.core.errors import MalformedMessage
 from sync.core.yprotocol import (
+    READ_ONLY,
     Barrier,
     Message,
     SyncStep1,
@@ -177,9 +178,9 @@ def test_edits_that_were_dropped_are_never_saved() -> None:
     side.open()
     side.edit(q1=1)
     echo = barrier(side.sent())
-    side.receive(denied_frame("read-only: this token may not edit"), saved_frame(echo))
+    side.receive(denied_frame(READ_ONLY), saved_frame(echo))
     assert side.machine.saved == 0
-    assert side.machine.read_only == "read-only: this token may not edit"
+    assert side.machine.read_only == READ_ONLY
     assert side.sent() == []  # and no barrier in a circle
 
 

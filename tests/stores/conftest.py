@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 import pytest
-from blockbuster import BlockBuster, blockbuster_ctx
 
 from persistence.memory import MemoryStore
 from persistence.sqlite import open_sqlite
 from persistence.store import Store
 from tests.stores.support import Opening
 
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(autouse=True)
-def no_blocking() -> Iterator[BlockBuster]:
-    """Make a blocking call on the event loop an error, where one of our packages makes it."""
-    with blockbuster_ctx("persistence") as blockbuster:
-        yield blockbuster
+ON_DISK = ["sqlite", "sqlite-normal"]
+"""The stores whose data outlives them; the one in memory ends with its process."""
 
 
 @pytest.fixture
@@ -41,7 +31,7 @@ async def _open_memory() -> AsyncIterator[Store]:
         await store.close()
 
 
-@pytest.fixture(params=["memory", "sqlite", "sqlite-normal"])
+@pytest.fixture(params=["memory", *ON_DISK])
 def opening(request: pytest.FixtureRequest, database: Path) -> Opening:
     """Return what opens the store; a second call opens the same data again."""
 
@@ -50,7 +40,7 @@ def opening(request: pytest.FixtureRequest, database: Path) -> Opening:
             return _open_memory()
         return open_sqlite(database, "normal" if "normal" in request.param else "full")
 
-    return Opening(open_store, survives=request.param != "memory")
+    return Opening(open_store)
 
 
 @pytest.fixture

@@ -13,10 +13,9 @@ NOON = 1_780_000_000.0
 
 @dataclass(frozen=True)
 class Opening:
-    """How to open a kind of store, and whether closing it keeps the data."""
+    """How to open a kind of store."""
 
     open: Callable[[], AbstractAsyncContextManager[Store]]
-    survives: bool
 
 
 def edit(

@@ -19,6 +19,7 @@ from persistence.store import (
     StoredDocument,
     StoreError,
 )
+from tests.stores.conftest import ON_DISK
 from tests.stores.support import NOON, Opening, assert_holds, edit, edits, entries, snapshot
 
 
@@ -221,9 +222,8 @@ async def test_a_cancelled_append_is_whole_or_not_there(store: Store) -> None:
 # Closing and opening
 
 
+@pytest.mark.parametrize("opening", ON_DISK, indirect=True)
 async def test_reopening_continues_where_it_stopped(opening: Opening) -> None:
-    if not opening.survives:
-        pytest.skip("a store in memory ends with its process")
     async with opening.open() as store:
         epoch = store.epoch
         await store.append(edits(10))
