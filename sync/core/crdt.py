@@ -9,6 +9,7 @@ Nothing here checks its input: :mod:`sync.core.guard` does, before anything gets
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
 
@@ -68,7 +69,9 @@ class Replica:
         shared = self._doc.get(name, type=kind)
         if isinstance(shared, pycrdt.Map | pycrdt.Array):
             return shared.to_py()
-        return _xml(shared) if isinstance(shared, pycrdt.XmlFragment) else str(shared)
+        if isinstance(shared, pycrdt.Text):
+            return "".join(_piece(piece) for piece, _ in shared.diff())
+        return _xml(shared)
 
 
 Doc = pycrdt.Doc
@@ -97,7 +100,7 @@ def trim(update: bytes, state_vector: bytes) -> bytes:
 def _xml(node: object) -> str:
     """XML as text. (The library's own puts attributes in another order each time.)"""
     if isinstance(node, pycrdt.XmlText):
-        return "".join(_formatted(str(piece), marks) for piece, marks in node.diff())
+        return "".join(_formatted(_piece(piece), marks) for piece, marks in node.diff())
     if isinstance(node, pycrdt.XmlElement):
         pairs: list[tuple[str, object]] = list(node.attributes)  # type: ignore[call-overload] # iterable
         attributes = "".join(f' {name}="{value}"' for name, value in sorted(pairs))
@@ -106,6 +109,13 @@ def _xml(node: object) -> str:
     if isinstance(node, pycrdt.XmlFragment):
         return "".join(_xml(child) for child in node.children)
     return str(node)
+
+
+def _piece(piece: object) -> str:
+    """A stretch of text, or what is embedded in it; of a shared type the values, in order."""
+    if isinstance(piece, pycrdt.Map | pycrdt.Array):
+        return json.dumps(piece.to_py(), sort_keys=True, ensure_ascii=False, default=str)
+    return _xml(piece)
 
 
 def _formatted(piece: str, marks: dict[str, Any] | None) -> str:

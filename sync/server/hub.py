@@ -34,7 +34,9 @@ from sync.core.names import DocumentName
 from sync.core.room import RoomLimits
 from sync.core.yprotocol import (
     Message,
+    QueryAwareness,
     RenewToken,
+    SyncStep1,
     SyncStep2,
     SyncUpdate,
     decode,
@@ -43,12 +45,16 @@ from sync.core.yprotocol import (
 from sync.server.connection import EXPIRED, Channel, Connection, Pace, Verdict
 from sync.server.journal import Journal
 from sync.server.loader import Loader
-from sync.server.rehearsal import LARGE, Rehearsal
+from sync.server.rehearsal import Rehearsal, is_large
 from sync.server.resident import Resident
 from sync.server.snapshots import Snapshots
 from sync.server.telemetry import logger
 
 log = logger(__name__)
+
+SLOW_SECONDS = 0.005
+SLOW_FACTOR = 4
+"""A message that took longer makes its connection wait, for so many times as long."""
 
 CLOSE_SECONDS = 5.0
 """How long what is queued for a connection that ends may take to be sent."""
@@ -258,12 +264,29 @@ class Hub:
         match message:
             case RenewToken(token):
                 return self._renew_token(resident, connection, token)
-            case SyncUpdate(update) | SyncStep2(update) if len(update) > LARGE:
+            case SyncUpdate(update) | SyncStep2(update) if is_large(update):
                 return self._take_large(resident, connection, message, update)
+            case SyncStep1() | QueryAwareness() if connection.outbox.full:
+                return self._answer_later(resident, connection, message)
+        began = time.perf_counter()
         now = self._loop.time()
         self._perform(resident, resident.room.receive(connection.id, message, now))
         delay = connection.pace.delay(now)
+        spent = time.perf_counter() - began
+        if spent > SLOW_SECONDS:  # whoever costs much gets its share and no more
+            delay = max(delay, spent * SLOW_FACTOR)
         return anyio.sleep(delay) if delay else None
+
+    async def _answer_later(
+        self, resident: Resident, connection: Connection, message: Message
+    ) -> None:
+        """An answer can be large; whoever does not read gets none until it does."""
+        await connection.outbox.drained()
+        while resident.room.broken:
+            await resident.renewed.wait()
+        if connection.verdict is None:
+            now = self._loop.time()
+            self._perform(resident, resident.room.receive(connection.id, message, now))
 
     def _must_wait(self, resident: Resident, connection: Connection) -> bool:
         room = resident.room

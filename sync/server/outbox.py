@@ -23,6 +23,7 @@ class Outbox:
         self._frames: deque[bytes] = deque()
         self._bytes = 0
         self._wake = anyio.Event()
+        self._drained = anyio.Event()  # set, and made anew, whenever it becomes empty
         self._finished = False
 
     def put(self, frame: bytes) -> None:
@@ -47,6 +48,11 @@ class Outbox:
         """Bytes that wait to be sent."""
         return self._bytes
 
+    async def drained(self) -> None:
+        """Wait until everything queued was sent."""
+        while self._frames or self._bytes:
+            await self._drained.wait()
+
     async def drain_to(
         self, send: Callable[[bytes], Awaitable[None]], drained: Callable[[], None]
     ) -> None:
@@ -56,6 +62,8 @@ class Outbox:
                 frame = self._frames.popleft()
                 await send(frame)
                 self._bytes -= len(frame)
+            self._drained.set()
+            self._drained = anyio.Event()
             if self._finished:
                 return
             drained()

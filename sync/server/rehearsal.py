@@ -21,12 +21,20 @@ from sync.core.snapshot import TakenSnapshot
 from sync.server.deep_stack import run_deep
 
 LARGE = 64 * 2**10
-"""Bytes from which an update is rehearsed."""
+"""Bytes from which an update, or a snapshot, is tried out elsewhere."""
+
+MANY_CLIENTS = 64
+"""Edits of more clients than this can cost the library seconds in a few kilobytes."""
 
 VERIFY_SECONDS = 60.0
 """How long the verification of a snapshot may take."""
 
 _MEMORY = 4 * 2**30  # address space of the worker, its deep stack of 512 MiB included
+
+
+def is_large(update: bytes) -> bool:
+    """The update is to be rehearsed. (It begins with the count of its clients.)"""
+    return len(update) > LARGE or (len(update) > 0 and update[0] > MANY_CLIENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +111,7 @@ def _try_update(update: bytes, max_clients: int, document: bytes) -> _Trial:
         if not missing(footprint, copy.clocks):
             began = time.process_time()
             copy.apply(update, footprint)
-            if time.process_time() - began > 1 + len(update) / 2**20:
+            if time.process_time() - began > 0.25 + 0.5 * len(update) / 2**20:
                 return _Trial(None, "this Yjs update was refused: it takes too long to merge")
         return _Trial(footprint)
 
