@@ -21,10 +21,11 @@ from pathlib import Path
 import anyio
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
+from fastapi import FastAPI
 
 from persistence.store import Edit, Position
 from sync.cli.main import main
-from sync.server import journal
+from sync.server import journal, serving
 from tests.support.service import READY, ROOT, SECRET
 
 EARLY = "--announce-early"
@@ -125,7 +126,15 @@ def _die_with_parent() -> None:
     ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
 
 
+def _warm_up() -> None:
+    """Import what a first use would: it is half of the time of a start."""
+    anyio.run(anyio.sleep, 0)
+    serving._loop_factory()
+    FastAPI().get("/")(lambda: None)
+
+
 def _run() -> None:
+    _warm_up()
     if EARLY in sys.argv:
         from sync.server import hub
 

@@ -1,0 +1,67 @@
+"""The whole service in the process of the tests, on a real port."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import jwt
+
+from auth.keys import SharedSecret
+from auth.tokens import TokenVerifier
+from persistence.store import Store
+from sync.server.serving import serve
+from sync.server.settings import Settings
+
+SECRET = "the secret of the service in this process"
+
+
+@dataclass
+class Running:
+    """A service that takes connections."""
+
+    url: str
+    stop: asyncio.Event
+    ended: asyncio.Event
+
+    @property
+    def sync_url(self) -> str:
+        return f"ws{self.url.removeprefix('http')}/sync"
+
+
+def token_for(sub: str = "alice", ttl: float = 3600, docs: Mapping[str, str] | None = None) -> str:
+    """A token for everything, unless ``docs`` says otherwise."""
+    claims = {"sub": sub, "aud": "draftsync", "exp": time.time() + ttl}
+    return jwt.encode(claims | {"docs": dict(docs or {"*": "write"})}, SECRET, "HS256")
+
+
+@asynccontextmanager
+async def running(store: Store, **settings: Any) -> AsyncIterator[Running]:
+    """Run a service; leaving the block stops it in an orderly way."""
+    stop, ended = asyncio.Event(), asyncio.Event()
+    verifier = TokenVerifier(SharedSecret(SECRET), audience="draftsync")
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[Store]:
+        yield store
+
+    given = Settings(**({"port": 0} | settings))
+
+    async def serve_until_stopped(ready: Callable[[str], Awaitable[None]]) -> None:
+        await serve(given, opened, verifier, stop, ready)
+        ended.set()
+
+    async with anyio.create_task_group() as tasks:
+        addresses, heard = anyio.create_memory_object_stream[str](1)
+        with addresses, heard:
+            tasks.start_soon(serve_until_stopped, addresses.send)
+            url = await heard.receive()
+        try:
+            yield Running(url, stop, ended)
+        finally:
+            stop.set()
