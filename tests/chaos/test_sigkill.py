@@ -149,7 +149,7 @@ async def kill_while_writing(
     """One round. Returns the acknowledged edits that are not on disk: none, if all is well."""
     await service.start(database, *LONG_TTL)
     async with crowd.writing(service.sync_url):
-        await crowd.echoed(chance.randrange(1, 200))
+        await crowd.echoed(chance.randrange(1, 120))
         assert await service.signal(signal.SIGKILL) == -signal.SIGKILL
     items = await on_disk(database)
     assert len(items) == len(set(items)), "an edit is there twice"

@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
 import socket
-import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from sync.cli import compose
 from sync.cli import main as main_module
 from sync.server import serving
-from sync.server.settings import Settings
+from sync.server.settings import Settings, load_settings
 from tests.cli.conftest import SECRET, Run
 from tests.support.client import Refused, connect
-from tests.support.service import ROOT, ServiceError, ServiceProcess
+from tests.support.service import ROOT
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhbGljZSJ9.c2lnbmF0dXJl"
 
@@ -50,9 +53,18 @@ def settings_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sett
 
 async def test_one_line_when_ready_and_a_drain_at_the_end(tmp_path: Path) -> None:
     """The whole life of a service, with everything that it printed."""
-    command = [sys.executable, "-m", "sync.cli.main", "serve", "--port", "0"]
+    installed = str(Path(sys.executable).with_name("draftsync"))
     process = await anyio.open_process(
-        [*command, "--database", str(tmp_path / "drafts.db"), "--log-format", "json"],
+        [
+            installed,
+            "serve",
+            "--port",
+            "0",
+            "--database",
+            str(tmp_path / "drafts.db"),
+            "--log-format",
+            "json",
+        ],
         env={**os.environ, "DRAFTSYNC_JWT_SECRET": SECRET},
         cwd=ROOT,
     )
@@ -176,42 +188,36 @@ def test_help_tells_no_secret(run: Run, monkeypatch: pytest.MonkeyPatch) -> None
     assert "--jwt-secret" in run("serve", "--help").output
 
 
-async def why_it_does_not_serve(database: Path, *options: str) -> str:
-    """Start a service that must not; return what it says."""
-    service = ServiceProcess(database, *options, log=Path.cwd() / "stderr")
-    with pytest.raises(ServiceError) as refused:
-        await service.start()
-    assert "exit 1" in str(refused.value)
-    said = await service.stderr()
-    assert "Traceback" not in said
-    return said
+async def why_it_does_not_serve(caplog: pytest.LogCaptureFixture, **options: Any) -> str:
+    """Run a service that must fail, with exit code 1; return the reason that it logs."""
+    read = partial(load_settings, jwt_secret=SECRET, **options)
+    settings = await anyio.to_thread.run_sync(read)
+    checked = compose.verifier(settings, compose.key_source(settings))
+    with anyio.fail_after(10):
+        assert await main_module._serve(settings, checked, None, asyncio.Event()) == 1
+    (record,) = [each for each in caplog.records if each.getMessage() == "cannot serve"]
+    reason = record.__dict__["reason"]
+    assert isinstance(reason, str)
+    return reason
 
 
-async def test_a_port_that_is_taken(tmp_path: Path) -> None:
+async def test_a_port_that_is_taken(caplog: pytest.LogCaptureFixture) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        port = str(taken.getsockname()[1])
-        said = await why_it_does_not_serve(tmp_path / "drafts.db", "--port", port)
+        said = await why_it_does_not_serve(caplog, port=taken.getsockname()[1])
     assert "in use" in said
 
 
-async def test_a_certificate_that_is_none(tmp_path: Path) -> None:
+async def test_a_certificate_that_is_none(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The reason comes through all the task groups that it was raised in."""
     letter = tmp_path / "letter.pem"
     letter.write_text("Dear Sir or Madam")
-    tls = ("--tls-cert", str(letter), "--tls-key", str(letter))
-    said = await why_it_does_not_serve(tmp_path / "drafts.db", *tls)
-    assert "cannot serve" in said
+    said = await why_it_does_not_serve(caplog, port=0, tls_cert=letter, tls_key=letter)
     assert "PEM" in said
 
 
-async def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    said = await why_it_does_not_serve(tmp_path / "nowhere" / "drafts.db")
-    assert "there is no folder" in said
-
-
-def test_the_console_command_is_installed() -> None:
-    command = Path(sys.executable).with_name("draftsync")
-    shown = subprocess.run([command, "--help"], capture_output=True, text=True, check=True)
-    assert "serve" in shown.stdout
+async def test_a_folder_that_is_not_there(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    database = str(tmp_path / "nowhere" / "drafts.db")
+    said = await why_it_does_not_serve(caplog, port=0, database=database)
+    assert said.startswith("there is no folder")

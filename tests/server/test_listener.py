@@ -73,9 +73,9 @@ async def test_who_ignores_the_1009_is_cut_off_all_the_same() -> None:
     ):
         path = url_of(service).partition("/sync")[2]
         await stream.send(
-            f"GET /sync{path} HTTP/1.1\r\nHost: x\r\n"
-            "Connection: Upgrade\r\nUpgrade: websocket\r\n"
-            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n".encode()
+            f"GET /sync{path} HTTP/1.1\r\nHost: x\r\n".encode()
+            + b"Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+            + b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
         )
         assert (await stream.receive()).startswith(b"HTTP/1.1 101")
         header = b"\x82\xfe\xff\xff" + bytes(4)  # binary, masked with zeros, 65,535 bytes
