@@ -17,7 +17,11 @@ Run = Callable[..., Result]
 
 @pytest.fixture(autouse=True)
 def nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No settings of whoever runs the tests, and no draftsync.toml of theirs."""
+    """No settings of whoever runs the tests, and no draftsync.toml of theirs.
+
+    Nor does a command that runs in this process change how the tests log.
+    """
+    monkeypatch.setattr(main_module, "configure_logging", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     for name in ("SECRET", "PUBLIC_KEY", "AUDIENCE", "ISSUER"):
         monkeypatch.delenv(f"DRAFTSYNC_JWT_{name}", raising=False)

@@ -47,7 +47,6 @@ def settings_of(run: Run, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Sett
         return seen[-1]
 
     monkeypatch.setattr(serving, "run", note)
-    monkeypatch.setattr(main_module, "configure_logging", lambda *_: None)
     return started
 
 
@@ -153,7 +152,6 @@ def test_bad_settings_are_usage_errors(
     """Exit 2, the option's name, no traceback, and no secret."""
     if arguments[0] not in ("--jwt-secret", "--jwt-public-key"):
         monkeypatch.setenv("DRAFTSYNC_JWT_SECRET", SECRET)
-    monkeypatch.setattr(main_module, "configure_logging", lambda *_: None)
     monkeypatch.setattr(serving, "run", lambda *_: pytest.fail("it would serve"))
     result = run("serve", *arguments)
     assert (result.exit_code, result.stdout) == (2, "")
@@ -213,7 +211,9 @@ async def test_a_certificate_that_is_none(tmp_path: Path, caplog: pytest.LogCapt
     """The reason comes through all the task groups that it was raised in."""
     letter = tmp_path / "letter.pem"
     letter.write_text("Dear Sir or Madam")
-    said = await why_it_does_not_serve(caplog, port=0, tls_cert=letter, tls_key=letter)
+    said = await why_it_does_not_serve(
+        caplog, port=0, database=str(tmp_path / "drafts.db"), tls_cert=letter, tls_key=letter
+    )
     assert "PEM" in said
 
 
