@@ -68,6 +68,9 @@ def serve(
         float | None,
         typer.Option(help="Messages a second per connection; 0: any number [default: 500]."),
     ] = None,
+    message_burst: Annotated[
+        float | None, typer.Option(help="Messages ahead of that rate [default: 5000].")
+    ] = None,
     document_limit: Annotated[
         int | None, typer.Option(help="Bytes of a document [default: 16777216].")
     ] = None,
@@ -79,6 +82,13 @@ def serve(
     ] = None,
     unload_seconds: Annotated[
         float | None, typer.Option(help="Until an idle room is unloaded [default: 30].")
+    ] = None,
+    snapshot_tail: Annotated[
+        int | None, typer.Option(help="Edits until a snapshot is written [default: 500].")
+    ] = None,
+    memory_limit: Annotated[
+        int | None,
+        typer.Option(help="Bytes of address space; 0: any number [default: 8589934592]."),
     ] = None,
     drain_seconds: Annotated[
         float | None, typer.Option(help="Longest time to stop in [default: 10].")

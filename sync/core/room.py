@@ -193,9 +193,13 @@ class Room:
         """How many updates of a connection wait for what they stand on."""
         return len(self._members[member].held)
 
-    def barrier_bytes(self, member: int) -> int:
-        """Bytes of a connection's barriers that wait for the disk."""
-        return self._members[member].barrier_bytes
+    def unsaved_barrier_bytes(self, member: int) -> int:
+        """Bytes of a connection's barriers that wait for the disk.
+
+        None while they wait for what the connection itself has still to send.
+        """
+        sender = self._members[member]
+        return 0 if sender.waiting else sender.barrier_bytes
 
     def encode(self) -> bytes:
         """The whole document as one update."""

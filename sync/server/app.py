@@ -6,6 +6,7 @@ It needs a running :class:`~sync.server.hub.Hub`, and serves under any ASGI serv
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
 from urllib.parse import parse_qs
@@ -109,7 +110,8 @@ class App:
             log.exception("a connection failed")
             verdict = Verdict.of(InternalError("something failed on the server: connect again"))
         if verdict is not None:
-            await channel.finish(verdict)
+            with contextlib.suppress(OSError):  # the client has gone before it could be told
+                await channel.finish(verdict)
 
     async def _serve(self, channel: SocketChannel, scope: Scope, name: bytes) -> Verdict | None:
         try:

@@ -293,7 +293,7 @@ class Hub:
         return (
             room.broken
             or self.journal.full
-            or room.barrier_bytes(connection.id) > self.limits.barrier_bytes
+            or room.unsaved_barrier_bytes(connection.id) > self.limits.barrier_bytes
         )
 
     async def _feed_later(self, resident: Resident, connection: Connection, frame: bytes) -> None:
@@ -535,6 +535,7 @@ class Hub:
         )
 
     async def _renew_token(self, resident: Resident, connection: Connection, token: str) -> None:
+        await anyio.sleep(connection.pace.delay(self._loop.time()))
         try:
             identity = await self._verifier.verify(token)
         except AuthError as error:

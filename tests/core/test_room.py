@@ -616,9 +616,9 @@ def test_a_barrier_after_rights_were_given_waits_for_all(scene: Scene, alice: Au
 def test_waiting_barriers_are_measured(scene: Scene, alice: Author) -> None:
     scene.update(ALICE, alice.put("a"))
     scene.barrier(ALICE, b"12345")
-    assert scene.room.barrier_bytes(ALICE) == 5 + 64
+    assert scene.room.unsaved_barrier_bytes(ALICE) == 5 + 64
     scene.settle()
-    assert scene.room.barrier_bytes(ALICE) == 0
+    assert scene.room.unsaved_barrier_bytes(ALICE) == 0
 
 
 # -- rights
@@ -1162,3 +1162,13 @@ def replays(scene: Scene) -> dict[str, object]:
     document = pycrdt.merge_updates(*scene.stored)
     assert Replica(document).state_vector() == scene.state_vector
     return content(document)
+
+
+def test_barriers_behind_a_held_update_are_not_waited_for_by_the_shell(alice: Author) -> None:
+    """What releases them is the client's answer, which the shell must go on reading."""
+    scene = Scene().joined(ALICE)
+    alice.put("a")
+    scene.update(ALICE, alice.put("b"))
+    scene.barrier(ALICE, b"behind")
+    assert scene.room.held(ALICE) == 1
+    assert scene.room.unsaved_barrier_bytes(ALICE) == 0

@@ -9,8 +9,7 @@ from pycrdt import Doc, Map
 from sync.client import DocumentClient
 
 
-async def main(ready: str, token: str) -> None:
-    address = Path(ready).read_text().split()[-1].replace("http", "ws", 1)
+async def main(address: str, token: str) -> None:
     doc: Doc[Map[str]] = Doc()
     async with DocumentClient(f"{address}/sync", "drafts/42", doc, token=token) as client:
         await client.synced()
@@ -19,4 +18,5 @@ async def main(ready: str, token: str) -> None:
 
 
 if __name__ == "__main__":
-    anyio.run(main, sys.argv[1], sys.argv[2])
+    ready = Path(sys.argv[1]).read_text()
+    anyio.run(main, ready.split()[-1].replace("http", "ws", 1), sys.argv[2])
