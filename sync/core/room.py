@@ -22,10 +22,10 @@ event loop. When a :class:`Rebuild` was returned, only :meth:`Room.flush`, :meth
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from sync.core.actions import Action, ClientClocks, Close, Persist, Rebuild, Send
-from sync.core.crdt import EMPTY_STATE_VECTOR, merge
+from sync.core.actions import Action, Close, Persist, Rebuild, Send
+from sync.core.crdt import EMPTY_STATE_VECTOR
 from sync.core.document import Document
 from sync.core.errors import (
     DocumentTooLarge,
@@ -44,8 +44,10 @@ from sync.core.guard import (
     missing,
 )
 from sync.core.member import Edit, Member
+from sync.core.owners import Owners
 from sync.core.presence import Presence
 from sync.core.snapshot import TakenSnapshot
+from sync.core.turn import Turn, merge_all
 from sync.core.yprotocol import (
     EMPTY_UPDATE,
     MAX_STATE_VECTOR_CLIENTS,
@@ -81,25 +83,6 @@ class RoomLimits:
     awareness_grace: float = 3.0
 
 
-@dataclass(slots=True)
-class _Run:
-    """Consecutive updates of one connection within a turn; one entry of the log."""
-
-    member: int
-    author: str
-    clients: dict[int, ClientClocks]
-    parts: list[list[bytes]] = field(default_factory=list)  # to be merged, each by itself
-    sealed: bool = True  # the last part
-
-    def add(self, edit: Edit) -> None:
-        """Deletions end a part. Merging puts them last, and there are updates, made to harm, that
-        can be applied after a deletion but not before it: the log could not be loaded again."""
-        if self.sealed:
-            self.parts.append([])
-        self.parts[-1].append(edit.update)
-        self.sealed = edit.footprint.deletes
-
-
 class Room:
     """One document and the connections that have it open. Times are of any steady clock."""
 
@@ -115,11 +98,10 @@ class Room:
         self.saved = 0  # of these, on disk
         self.version = 0  # changes with every change of the document
         self._members: dict[int, Member] = {}
-        self._turn: list[_Run] = []
+        self._turn = Turn()
         self._unsaved: dict[int, Member] = {}  # members with echoes or barriers to come
         self._holding: dict[int, Member] = {}  # members with held updates, or adrift
-        self._bound: dict[int, int] = {}  # client id -> member that extended it first
-        self._authors: dict[int, str] = {}  # client id -> subject first seen to extend it
+        self._owners = Owners(self.presence)
         self._whole: tuple[int, bytes] = (-1, b"")  # version and frame of a fresh client's step2
         self._load(document, size)
 
@@ -147,7 +129,7 @@ class Room:
         self._unsaved.pop(member, None)
         self._holding.pop(member, None)
         self.presence.leave(member, now)
-        self._unbind(member)
+        self._owners.unbind(member)
         return self._release_held() if not self._broken else []
 
     def allow_writing(self, member: int, writable: bool) -> None:
@@ -278,7 +260,7 @@ class Room:
     def _receive_awareness(self, sender: Member, message: Awareness) -> list[Action]:
         if not sender.has_presence:
             sender.has_presence = True
-            self._unbind(sender.id)  # from now on its own ids are those it shows
+            self._owners.unbind(sender.id)  # from now on its own ids are those it shows
         refusals = self.presence.receive(sender.id, sender.subject, message.entries)
         return [Send((sender.id,), denied_frame(reason)) for reason in refusals]
 
@@ -343,9 +325,7 @@ class Room:
         for client, (_, end) in footprint.writes.items():
             if end <= self._clocks.get(client, 0):
                 continue
-            owner_id = self.presence.owner(client)
-            if owner_id is None:
-                owner_id = self._bound.get(client)
+            owner_id = self._owners.owner(client)
             owner = self._members.get(owner_id) if owner_id is not None else None
             if owner is None or owner.subject == sender.subject or owner.vouches(client, end):
                 continue
@@ -414,7 +394,7 @@ class Room:
         if changed:
             self._size += len(edit.update)
             self.version += 1
-            self._record(sender, edit, news)
+            self._turn.add(sender, edit, self._owners.record(sender, edit, news))
         if not edit.footprint.empty:
             sender.wrote_at = self.accepted + len(self._turn)
         return []
@@ -433,26 +413,6 @@ class Room:
                 f"the document is at most {limit} bytes, and this edit of {more} would outgrow it"
             )
 
-    def _record(self, sender: Member, edit: Edit, news: dict[int, tuple[int, int]]) -> None:
-        if not self._turn or self._turn[-1].member != sender.id:
-            self._turn.append(_Run(sender.id, sender.subject, {}))
-        run = self._turn[-1]
-        run.add(edit)
-        for client, (start, end) in news.items():
-            author = self._authors.setdefault(client, sender.subject)
-            known = run.clients.get(client)
-            run.clients[client] = ClientClocks(
-                client, known.start if known else start, end, author != sender.subject
-            )
-        if edit.live and len(news) == 1 and not sender.has_presence:
-            (client,) = news
-            if self._authors[client] == sender.subject:
-                self._bound.setdefault(client, sender.id)
-
-    def _unbind(self, member: int) -> None:
-        for client in [c for c, bound in self._bound.items() if bound == member]:
-            del self._bound[client]
-
     def _answer(self, sender: Member, state_vector: bytes) -> Action:
         """Our step2; encoded once per version for all who come with nothing."""
         if state_vector != EMPTY_STATE_VECTOR:
@@ -469,39 +429,41 @@ class Room:
         """Everything that gathered since the last flush: to the log first, then to the peers."""
         actions: list[Action] = []
         if self._turn:
-            runs, self._turn = self._turn, []
-            self._flush_edits(runs, actions)
+            turn, self._turn = self._turn, Turn()
+            runs = turn.persists()
+            actions += self._persist(runs)
+            actions += self._broadcast(runs)
         if (frame := self.presence.flush()) is not None:
-            present = tuple(m.id for m in self._members.values() if m.behind is None)
-            actions.append(Send(present, frame))
+            actions.append(Send(tuple(self._current()), frame))
         return actions + self._catch_up_drained()
 
-    def _flush_edits(self, runs: list[_Run], actions: list[Action]) -> None:
-        by_run = [[u for part in run.parts for u in _merge_all(part)] for run in runs]
-        for run, updates in zip(runs, by_run, strict=True):
-            actions.append(Persist(tuple(updates), run.author, tuple(run.clients.values())))
-            self._expect_commit(run.member, updates)
-        writers = {run.member for run in runs}
-        current = [m.id for m in self._members.values() if m.behind is None]
-        readers = tuple(m for m in current if m not in writers)
-        merged = [update for updates in by_run for update in updates]
-        if readers:
-            actions += [Send(readers, update_frame(u)) for u in _merge_all(merged)]
+    def _current(self) -> list[int]:
+        """The members that get updates as they come."""
+        return [member.id for member in self._members.values() if member.behind is None]
+
+    def _persist(self, runs: list[tuple[int, Persist]]) -> list[Action]:
+        actions: list[Action] = []
+        for member, persist in runs:
+            self.accepted += 1
+            actions.append(persist)
+            if (sender := self._members.get(member)) is not None:
+                sender.echoes.append((self.accepted, persist.updates))
+                self._unsaved[member] = sender
+        return actions
+
+    def _broadcast(self, runs: list[tuple[int, Persist]]) -> list[Action]:
+        """One frame for all who only listened; who wrote too gets what the others wrote."""
+        current = self._current()
+        writers = {member for member, _ in runs}
+        actions: list[Action] = []
+        if readers := tuple(member for member in current if member not in writers):
+            everything = [update for _, persist in runs for update in persist.updates]
+            actions += [Send(readers, update_frame(u)) for u in merge_all(everything)]
         if len(writers) > 1:
             for writer in writers.intersection(current):
-                others = [
-                    update
-                    for run, updates in zip(runs, by_run, strict=True)
-                    if run.member != writer
-                    for update in updates
-                ]
-                actions += [Send((writer,), update_frame(u)) for u in _merge_all(others)]
-
-    def _expect_commit(self, member: int, updates: list[bytes]) -> None:
-        self.accepted += 1
-        if (sender := self._members.get(member)) is not None:
-            sender.echoes.append((self.accepted, tuple(updates)))
-            self._unsaved[member] = sender
+                others = [u for member, p in runs if member != writer for u in p.updates]
+                actions += [Send((writer,), update_frame(u)) for u in merge_all(others)]
+        return actions
 
     # -- the disk
 
@@ -522,7 +484,7 @@ class Room:
         due = member.echoes_due(self.saved)
         if member.behind is not None:
             return []  # the diff that it will get contains them
-        return [Send((member.id,), update_frame(update)) for update in _merge_all(due)]
+        return [Send((member.id,), update_frame(update)) for update in merge_all(due)]
 
     def _barriers_due(self, member: Member) -> list[Action]:
         due = member.barriers_due(self.saved)
@@ -601,13 +563,3 @@ class Room:
 
 
 _GAP = "an edit stands on others that never came; connect again to send everything"
-
-
-def _merge_all(updates: list[bytes]) -> list[bytes]:
-    """Merge updates into one; where the library cannot, they stay as they are."""
-    if len(updates) < 2:
-        return updates
-    try:
-        return [merge(updates)]
-    except NativeFailure:
-        return updates

@@ -24,7 +24,6 @@ from sync.core.actions import Action, Close, Persist, Rebuild, Send
 from sync.core.errors import (
     Draining,
     Forbidden,
-    InternalError,
     MessageTooLarge,
     Overloaded,
     ProtocolError,
@@ -44,9 +43,9 @@ from sync.core.yprotocol import (
 )
 from sync.server.connection import EXPIRED, Channel, Connection, Pace, Verdict
 from sync.server.journal import Journal
-from sync.server.loader import Loader
 from sync.server.rehearsal import Rehearsal, is_large
 from sync.server.resident import Resident
+from sync.server.rooms import Rooms
 from sync.server.snapshots import Snapshots
 from sync.server.telemetry import logger
 
@@ -85,14 +84,6 @@ class HubStatistics:
     draining: bool
 
 
-@dataclass(slots=True, eq=False)
-class _Loading:
-    """A document on its way into memory, and those who wait for it."""
-
-    done: anyio.Event = field(default_factory=anyio.Event)
-    error: ProtocolError | None = None
-
-
 class Hub:
     """All rooms of one process. Made by :func:`open_hub`."""
 
@@ -103,10 +94,16 @@ class Hub:
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._rehearsal = Rehearsal()
-        self._loader = Loader(store, limits.room)
         self._snapshots = Snapshots(store, self._rehearsal)
-        self._residents: dict[DocumentName, Resident] = {}
-        self._loading: dict[DocumentName, _Loading] = {}
+        self.rooms = Rooms(
+            store,
+            self.journal,
+            self._snapshots,
+            tasks,
+            self._perform,
+            limits=limits.room,
+            unload_seconds=limits.unload_seconds,
+        )
         self._connections: dict[int, Connection] = {}
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         self._subjects: Counter[str] = Counter()
@@ -115,7 +112,7 @@ class Hub:
     def statistics(self) -> HubStatistics:
         """What goes on."""
         return HubStatistics(
-            rooms=len(self._residents),
+            rooms=len(self.rooms),
             connections=len(self._connections),
             unsaved_bytes=self.journal.unsaved_bytes,
             failing=self.journal.failing,
@@ -155,7 +152,7 @@ class Hub:
         if access is Access.NONE:
             raise Forbidden(f"this token gives no right to the document {document!r}")
         self._check_capacity(identity)
-        resident = await self._resident(document)
+        resident = await self.rooms.open(document)
         self._check_capacity(identity)  # again: loading took time
         limits = self.limits
         connection = Connection(document, identity, Pace(limits.message_rate, limits.message_burst))
@@ -199,11 +196,11 @@ class Hub:
         if not self._subjects[subject]:
             del self._subjects[subject]
         connection.outbox.finish()
-        resident = self._residents[connection.document]
+        resident = self.rooms[connection.document]
         del resident.connections[connection.id]
         self._perform(resident, resident.room.leave(connection.id, self._loop.time()))
         if not resident.room.members:
-            self._unload_later(resident)
+            self.rooms.unload_later(resident)
         log.info(
             "connection closed",
             connection=connection.id,
@@ -246,7 +243,7 @@ class Hub:
             return None
         if self._draining:
             return anyio.sleep_forever()  # until the connection is closed
-        resident = self._residents[connection.document]
+        resident = self.rooms[connection.document]
         if self._must_wait(resident, connection):
             return self._feed_later(resident, connection, frame)
         connection.received += 1
@@ -346,7 +343,7 @@ class Hub:
                         failure=failure,
                         update=update[:4096].hex(),
                     )
-                    self._rebuild_later(resident)
+                    self.rooms.rebuild_later(resident)
         if resident.room.dirty and not resident.flush_scheduled:
             resident.flush_scheduled = True
             self._loop.call_soon(self._flush, resident)
@@ -388,8 +385,8 @@ class Hub:
             self._write_snapshot(resident)
 
     def _drained(self, connection: Connection) -> None:
-        resident = self._residents.get(connection.document)
-        if resident is not None and connection.id in resident.connections:
+        if connection.id in self._connections:
+            resident = self.rooms[connection.document]
             self._perform(resident, resident.room.catch_up(connection.id))
 
     def _tick_at(self, resident: Resident, when: float) -> None:
@@ -429,102 +426,6 @@ class Hub:
         commits, resident.commits = resident.commits, 0
         self._perform(resident, resident.room.committed(commits))
 
-    # -- rooms
-
-    async def _resident(self, document: DocumentName) -> Resident:
-        """The room of a document: loaded once, however many ask at once."""
-        while True:
-            resident = self._residents.get(document)
-            if resident is not None:
-                if not resident.room.broken:
-                    return resident
-                await resident.renewed.wait()
-            elif (loading := self._loading.get(document)) is not None:
-                await loading.done.wait()
-                if loading.error is not None:
-                    raise loading.error
-            else:
-                self._loading[document] = _Loading()
-                self._tasks.start_soon(self._load, document)
-
-    async def _load(self, document: DocumentName) -> None:
-        loading = self._loading[document]
-        try:
-            self._residents[document] = await self._loader.load(document)
-            self._unload_later(self._residents[document])
-        except ProtocolError as error:
-            loading.error = error
-        except Exception:  # a bug costs this join, not the server
-            log.exception("a document cannot be loaded", document=document)
-            loading.error = InternalError("the document cannot be loaded: connect again")
-        finally:
-            del self._loading[document]
-            loading.done.set()
-
-    def _rebuild_later(self, resident: Resident) -> None:
-        """A room broke. Who sends from now on waits for it to be renewed."""
-        resident.renewed = anyio.Event()
-        if not resident.rebuilding:
-            resident.rebuilding = True
-            self._tasks.start_soon(self._rebuild, resident)
-
-    async def _rebuild(self, resident: Resident) -> None:
-        """Make a broken room's replica again from everything that was accepted.
-
-        One of these per room: a replica loaded before another was put in place lacks what was
-        accepted since. What the room held may break it anew, and then it is made once more.
-        """
-        while resident.room.broken:
-            self._perform(resident, resident.room.flush())
-            await self.journal.settle()
-            try:
-                replayed = await self._loader.replay(resident.document)
-            except ProtocolError:
-                await anyio.sleep(0.5)
-                continue
-            renewed = resident.renewed
-            self._perform(resident, resident.room.renew(replayed.document, replayed.size))
-            renewed.set()
-        resident.rebuilding = False
-
-    def _unload_later(self, resident: Resident) -> None:
-        if resident.unload_timer is not None:
-            resident.unload_timer.cancel()
-        resident.unload_timer = self._loop.call_later(
-            self.limits.unload_seconds, self._unload, resident
-        )
-
-    def _unload(self, resident: Resident) -> None:
-        """Let a room go once nobody is in it and everything is committed and in a snapshot."""
-        resident.unload_timer = None
-        room = resident.room
-        if room.members:
-            return
-        if room.broken or room.dirty or not room.settled or resident.writing_snapshot:
-            self._unload_later(resident)
-        elif resident.tail and resident.sound:  # or a snapshot would hide what is damaged
-            self._tasks.start_soon(self._snapshot_and_unload, resident)
-        else:
-            self._forget(resident)
-
-    async def _snapshot_and_unload(self, resident: Resident) -> None:
-        if resident.room.broken or not resident.room.settled:
-            self._unload_later(resident)  # somebody came meanwhile, and edited
-            return
-        self._snapshots.begin(resident)
-        if (pending := resident.pending) is not None:
-            resident.pending = None
-            await self._snapshots.write(resident, pending, resident.position)
-        if not resident.room.members and resident.room.settled:
-            self._forget(resident)
-
-    def _forget(self, resident: Resident) -> None:
-        for timer in (resident.timer, resident.unload_timer):
-            if timer is not None:
-                timer.cancel()
-        if self._residents.get(resident.document) is resident:
-            del self._residents[resident.document]
-
     # -- rights
 
     def _watch_expiry(self, connection: Connection) -> None:
@@ -560,21 +461,13 @@ class Hub:
     async def drain(self) -> None:
         """Take no more; when every edit is on disk and acknowledged, close with 1012."""
         self._draining = True
-        for resident in list(self._residents.values()):
+        for resident in self.rooms.everyone():
             self._perform(resident, resident.room.flush())
         await self.journal.settle()
         await anyio.lowlevel.checkpoint()  # the rooms hear of the last commits
         verdict = Verdict.of(Draining("the server is restarting: connect again"))
         for connection in list(self._connections.values()):
             self.end(connection, verdict)
-
-    async def unload(self) -> None:
-        """Let all rooms go; those with entries behind their snapshot leave a new one."""
-        for resident in list(self._residents.values()):
-            room = resident.room
-            if resident.tail and resident.sound and room.settled and not room.broken:
-                await self._snapshot_and_unload(resident)
-            self._forget(resident)
 
 
 @asynccontextmanager
@@ -592,7 +485,7 @@ async def open_hub(
             try:
                 with anyio.CancelScope(shield=True):
                     await hub.drain()
-                    await hub.unload()
+                    await hub.rooms.unload_all()
             finally:
                 writing.cancel()
                 tasks.cancel_scope.cancel()

@@ -287,7 +287,7 @@ def test_updates_that_do_not_merge_stay_as_they_are(
     def fail(updates: list[bytes]) -> bytes:
         raise NativeFailure(f"cannot merge {len(updates)}")
 
-    monkeypatch.setattr("sync.core.room.merge", fail)
+    monkeypatch.setattr("sync.core.turn.merge", fail)
     edits = [alice.put("a"), alice.put("b")]
     scene.update(ALICE, *edits)
     scene.settle()

@@ -182,12 +182,12 @@ async def test_edits_between_the_decision_to_unload_and_the_snapshot() -> None:
         hub, peer = office.hub, Peer()
         first = await hub.open(DRAFT, identity())
         hub.feed(first, update_frame(peer.put("old", 1)))
-        await eventually(lambda: hub._residents[DRAFT].room.saved == 1)
+        await eventually(lambda: hub.rooms[DRAFT].room.saved == 1)
         hub.close(first)
-        hub._unload(hub._residents[DRAFT])
+        hub.rooms.unload(hub.rooms[DRAFT])
         second = await hub.open(DRAFT, identity())
         hub.feed(second, update_frame(peer.put("new", 1)))
-        await eventually(lambda: hub._residents[DRAFT].room.saved == 2)
+        await eventually(lambda: hub.rooms[DRAFT].room.saved == 2)
         hub.close(second)
     for snapshot in store.compacted:
         entries = store.inner._documents[DRAFT].entries  # type: ignore[attr-defined] # a MemoryStore
@@ -215,7 +215,7 @@ async def test_joining_while_unloading(seed: int) -> None:
             for _ in range(chance.randrange(6)):
                 await anyio.lowlevel.checkpoint()
             connection = await hub.open(DRAFT, identity())
-            assert hub._residents[DRAFT].connections[connection.id] is connection
+            assert hub.rooms[DRAFT].connections[connection.id] is connection
             for _ in range(chance.randrange(3)):
                 await anyio.lowlevel.checkpoint()
             expected[f"q{number}"] = number
@@ -550,7 +550,7 @@ async def test_who_sends_in_the_very_turn_of_the_failure_is_served() -> None:
         assert waiting is not None
         with anyio.fail_after(2):
             await waiting
-        await eventually(lambda: hub._residents[DRAFT].room.saved == 1)
+        await eventually(lambda: hub.rooms[DRAFT].room.saved == 1)
     assert await stored_answers(store) == {"q": 1}
 
 
@@ -572,14 +572,14 @@ async def test_what_was_held_breaks_the_room_again(pause: int) -> None:
             mallory = await hub.open(DRAFT, identity(f"mallory{number}"))
             hub.feed(mallory, update_frame(_standing_on(first, 8 + number)))
         hub.feed(friend, update_frame(first))
-        assert hub._residents[DRAFT].room.broken
+        assert hub.rooms[DRAFT].room.broken
         for number in range(10):
             await _feed(office, honest, Peer().put(f"q{number}", number))
             for _ in range(pause):
                 await anyio.lowlevel.checkpoint()
-        await eventually(lambda: hub._residents[DRAFT].room.settled)
+        await eventually(lambda: hub.rooms[DRAFT].room.settled)
         await anyio.wait_all_tasks_blocked()
-        assert hub._residents[DRAFT].room.encode() == (await _replayed(store)).encode()
+        assert hub.rooms[DRAFT].room.encode() == (await _replayed(store)).encode()
     assert await stored_answers(store) == {"base": 1} | {f"q{n}": n for n in range(10)}
 
 
@@ -626,7 +626,7 @@ async def test_two_rebuildings_never_put_an_older_replica_in_place() -> None:
             expected[f"q{number}"] = number
             assert (await mallory.ended()).code == 4400
         await honest.saved()
-        assert hub._residents[DRAFT].room.encode() == (await _replayed(store)).encode()
+        assert hub.rooms[DRAFT].room.encode() == (await _replayed(store)).encode()
     assert await stored_answers(store) == expected
 
 
@@ -655,12 +655,12 @@ async def test_a_broken_room_makes_no_snapshot() -> None:
         hub = office.hub
         first = await hub.open(DRAFT, identity())
         hub.feed(first, update_frame(Peer().put("q", 1)))
-        await eventually(lambda: hub._residents[DRAFT].room.saved == 1)
+        await eventually(lambda: hub.rooms[DRAFT].room.saved == 1)
         hub.close(first)
-        hub._unload(hub._residents[DRAFT])
+        hub.rooms.unload(hub.rooms[DRAFT])
         mallory = await hub.open(DRAFT, identity("mallory"))
         hub.feed(mallory, update_frame(Peer().put("evil", POISON)))
-        assert hub._residents[DRAFT].room.broken
+        assert hub.rooms[DRAFT].room.broken
         await anyio.wait_all_tasks_blocked()
         assert not store.compacted
     assert await stored_answers(store) == {"q": 1}

@@ -1,0 +1,53 @@
+"""Whose a Yjs client id is: who may extend it while its owner is here, and who wrote with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from sync.core.actions import ClientClocks
+from sync.core.member import Edit, Member
+from sync.core.presence import Presence
+
+
+class Owners:
+    """The client ids of one room.
+
+    A live client id belongs to the connection that shows it in its presence; of a connection
+    without presence, to the one whose own live edits first brought it. What was written belongs to
+    the subject first seen to write with the id; others only hand it on (y-indexeddb replays
+    everybody's edits, and after a crash everyone brings everyone's back).
+    """
+
+    def __init__(self, presence: Presence) -> None:
+        self._presence = presence
+        self._bound: dict[int, int] = {}  # client id -> connection
+        self._authors: dict[int, str] = {}  # client id -> subject
+
+    def owner(self, client: int) -> int | None:
+        """The connection that a client id belongs to now."""
+        shown = self._presence.owner(client)
+        return shown if shown is not None else self._bound.get(client)
+
+    def record(
+        self, sender: Member, edit: Edit, news: Mapping[int, tuple[int, int]]
+    ) -> list[ClientClocks]:
+        """Note who brought these clocks; tell for the log which of them were handed on."""
+        brought = [
+            ClientClocks(
+                client,
+                start,
+                end,
+                introduced=self._authors.setdefault(client, sender.subject) != sender.subject,
+            )
+            for client, (start, end) in news.items()
+        ]
+        if edit.live and len(brought) == 1 and not sender.has_presence:
+            (only,) = brought
+            if not only.introduced:
+                self._bound.setdefault(only.client, sender.id)
+        return brought
+
+    def unbind(self, member: int) -> None:
+        """The connection has gone, or shows its own ids from now on."""
+        for client in [c for c, bound in self._bound.items() if bound == member]:
+            del self._bound[client]
