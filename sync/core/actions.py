@@ -22,13 +22,15 @@ class ClientClocks:
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Append these updates to the log, in order; then tell :meth:`Room.committed`.
+    """Append this update to the log; then tell :meth:`Room.committed`.
 
     The room counts its own: the n-th Persist it ever gave must be the n-th that is committed. The
-    updates are those of one connection within a turn, merged as far as they stay the same.
+    log has every update as it was applied. Merging puts deletions last and the structs in another
+    order, and there are updates, made to harm, for which that is not the same: what was accepted
+    could not be loaded again.
     """
 
-    updates: tuple[bytes, ...]
+    update: bytes
     author: str  # the subject of the connection that sent it
     clients: tuple[ClientClocks, ...]
 

@@ -8,6 +8,7 @@ from sync.core.crdt import Replica
 from sync.core.deletions import Ranges, contains, joined
 from sync.core.errors import NativeFailure
 from sync.core.guard import Footprint, inspect
+from sync.core.nesting import BYTES_OF_A_TYPE, MAX_NESTING, Nesting
 from sync.core.surrogates import may_hold_pairs, mend, surrogates
 from sync.core.yprotocol import decode_state_vector
 
@@ -19,11 +20,13 @@ class Document:
     to be used again.
     """
 
-    __slots__ = ("_clocks", "_halves", "_replica")
+    __slots__ = ("_clocks", "_halves", "_nesting", "_replica", "_types")
 
     def __init__(self, snapshot: bytes | None = None, replica: Replica | None = None) -> None:
         """Start with a snapshot, or empty. Raises NativeFailure."""
         self._halves: set[tuple[int, int]] = set()  # see sync.core.surrogates
+        self._nesting: Nesting | None = None  # read when there are types enough to nest too deep
+        self._types = len(snapshot or b"") // BYTES_OF_A_TYPE  # at most
         self._clocks: dict[int, int] = {}
         self._replica = replica or Replica()
         if snapshot is not None:
@@ -37,11 +40,21 @@ class Document:
         """The state vector: the next clock of every client id. Not to be changed."""
         return self._clocks
 
+    def check(self, update: bytes, footprint: Footprint) -> None:
+        """See that an update nests no types too deep. Raises MalformedMessage, NativeFailure."""
+        if footprint.types and self._types + footprint.types > MAX_NESTING:
+            if self._nesting is None:
+                self._nesting = Nesting(self._replica.encode())
+            self._nesting.check(update, self._clocks)
+
     def apply(self, update: bytes, footprint: Footprint) -> bool:
         """Merge an update in; tell whether anything of it was new. Raises NativeFailure."""
         news = footprint.news(self._clocks)
         if not news and not footprint.deleted:
             return False
+        self._types += footprint.types
+        if self._nesting is not None and news:
+            self._nesting.add(update, self._clocks)
         if self._halves or footprint.astral:
             update = self._without_parted(update, news)
         if not news:

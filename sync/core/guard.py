@@ -48,6 +48,7 @@ class Footprint:
     structs: int
     deleted: tuple[tuple[int, int, int], ...]
     astral: bool  # it writes characters of two UTF-16 code units
+    types: int  # how many shared types it makes
 
     @property
     def deletes(self) -> bool:
@@ -116,6 +117,7 @@ class Inspection:
         "end",
         "needs",
         "structs",
+        "types",
         "writes",
     )
 
@@ -130,6 +132,7 @@ class Inspection:
         self.needs: dict[int, int] = {}
         self.deleted: list[tuple[int, int, int]] = []
         self.astral = False
+        self.types = 0
 
     def run(self, max_clients: int) -> Footprint:
         count = self._uint()
@@ -140,7 +143,9 @@ class Inspection:
         self._delete_set(max_clients)
         if self.at != self.end:
             raise _bad(f"{self.end - self.at} bytes follow its end")
-        return Footprint(self.writes, self.needs, self.structs, tuple(self.deleted), self.astral)
+        return Footprint(
+            self.writes, self.needs, self.structs, tuple(self.deleted), self.astral, self.types
+        )
 
     # -- the two halves of an update
 
@@ -257,6 +262,7 @@ class Inspection:
         self._string()
 
     def _type(self) -> int:
+        self.types += 1
         kind = self._uint()
         if kind in (XML_ELEMENT, XML_HOOK):
             self._string()

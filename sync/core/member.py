@@ -39,7 +39,7 @@ class Member:
 
     # What it waits for from the disk. A ticket is the count of Persist actions up to one.
     wrote_at: int = 0  # the ticket of the last update it sent, or need not send
-    echoes: list[tuple[int, tuple[bytes, ...]]] = field(default_factory=list)
+    echoes: list[tuple[int, bytes]] = field(default_factory=list)  # (ticket, own update)
     barriers: deque[tuple[int | None, bytes]] = field(default_factory=deque)  # None: behind held
     barrier_bytes: int = 0
 
@@ -109,6 +109,6 @@ class Member:
 
     def echoes_due(self, saved: int) -> list[bytes]:
         """Take its own updates that are on disk now."""
-        due = [updates for ticket, updates in self.echoes if ticket <= saved]
+        due = [update for ticket, update in self.echoes if ticket <= saved]
         del self.echoes[: len(due)]
-        return [update for updates in due for update in updates]
+        return due

@@ -30,9 +30,9 @@ class Owners:
 
     def record(
         self, sender: Member, edit: Edit, news: Mapping[int, tuple[int, int]]
-    ) -> list[ClientClocks]:
+    ) -> tuple[ClientClocks, ...]:
         """Note who brought these clocks; tell for the log which of them were handed on."""
-        brought = [
+        brought = tuple(
             ClientClocks(
                 client,
                 start,
@@ -40,7 +40,7 @@ class Owners:
                 introduced=self._authors.setdefault(client, sender.subject) != sender.subject,
             )
             for client, (start, end) in news.items()
-        ]
+        )
         if edit.live and len(brought) == 1 and not sender.has_presence:
             (only,) = brought
             if not only.introduced:

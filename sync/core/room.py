@@ -22,10 +22,11 @@ event loop. When a :class:`Rebuild` was returned, only :meth:`Room.flush`, :meth
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 from sync.core.actions import Action, Close, Persist, Rebuild, Send
-from sync.core.crdt import EMPTY_STATE_VECTOR
+from sync.core.crdt import EMPTY_STATE_VECTOR, merge
 from sync.core.document import Document
 from sync.core.errors import (
     DocumentTooLarge,
@@ -47,7 +48,6 @@ from sync.core.member import Edit, Member
 from sync.core.owners import Owners
 from sync.core.presence import Presence
 from sync.core.snapshot import TakenSnapshot
-from sync.core.turn import Turn, merge_all
 from sync.core.yprotocol import (
     EMPTY_UPDATE,
     MAX_STATE_VECTOR_CLIENTS,
@@ -98,7 +98,7 @@ class Room:
         self.saved = 0  # of these, on disk
         self.version = 0  # changes with every change of the document
         self._members: dict[int, Member] = {}
-        self._turn = Turn()
+        self._turn: list[tuple[int, Persist]] = []  # accepted since the last flush, and by whom
         self._unsaved: dict[int, Member] = {}  # members with echoes or barriers to come
         self._holding: dict[int, Member] = {}  # members with held updates, or adrift
         self._owners = Owners(self.presence)
@@ -387,6 +387,7 @@ class Room:
         try:
             if news:
                 self._check_size(len(edit.update))
+                self._document.check(edit.update, edit.footprint)
             changed = self._document.apply(edit.update, edit.footprint)
         except NativeFailure as failure:
             refusal = MalformedMessage("this Yjs update was refused: it cannot be applied")
@@ -394,7 +395,8 @@ class Room:
         if changed:
             self._size += len(edit.update)
             self.version += 1
-            self._turn.add(sender, edit, self._owners.record(sender, edit, news))
+            brought = self._owners.record(sender, edit, news)
+            self._turn.append((sender.id, Persist(edit.update, sender.subject, brought)))
         if not edit.footprint.empty:
             sender.wrote_at = self.accepted + len(self._turn)
         return []
@@ -429,10 +431,9 @@ class Room:
         """Everything that gathered since the last flush: to the log first, then to the peers."""
         actions: list[Action] = []
         if self._turn:
-            turn, self._turn = self._turn, Turn()
-            runs = turn.persists()
-            actions += self._persist(runs)
-            actions += self._broadcast(runs)
+            turn, self._turn = self._turn, []
+            actions += self._persist(turn)
+            actions += self._broadcast(turn)
         if (frame := self.presence.flush()) is not None:
             actions.append(Send(tuple(self._current()), frame))
         return actions + self._catch_up_drained()
@@ -441,28 +442,24 @@ class Room:
         """The members that get updates as they come."""
         return [member.id for member in self._members.values() if member.behind is None]
 
-    def _persist(self, runs: list[tuple[int, Persist]]) -> list[Action]:
-        actions: list[Action] = []
-        for member, persist in runs:
+    def _persist(self, turn: list[tuple[int, Persist]]) -> list[Action]:
+        for member, persist in turn:
             self.accepted += 1
-            actions.append(persist)
             if (sender := self._members.get(member)) is not None:
-                sender.echoes.append((self.accepted, persist.updates))
+                sender.echoes.append((self.accepted, persist.update))
                 self._unsaved[member] = sender
-        return actions
+        return [persist for _, persist in turn]
 
-    def _broadcast(self, runs: list[tuple[int, Persist]]) -> list[Action]:
+    def _broadcast(self, turn: list[tuple[int, Persist]]) -> list[Action]:
         """One frame for all who only listened; who wrote too gets what the others wrote."""
         current = self._current()
-        writers = {member for member, _ in runs}
+        writers = {member for member, _ in turn}
         actions: list[Action] = []
         if readers := tuple(member for member in current if member not in writers):
-            everything = [update for _, persist in runs for update in persist.updates]
-            actions += [Send(readers, update_frame(u)) for u in merge_all(everything)]
+            actions += _updates(readers, [persist.update for _, persist in turn])
         if len(writers) > 1:
             for writer in writers.intersection(current):
-                others = [u for member, p in runs if member != writer for u in p.updates]
-                actions += [Send((writer,), update_frame(u)) for u in merge_all(others)]
+                actions += _updates((writer,), [p.update for by, p in turn if by != writer])
         return actions
 
     # -- the disk
@@ -484,7 +481,7 @@ class Room:
         due = member.echoes_due(self.saved)
         if member.behind is not None:
             return []  # the diff that it will get contains them
-        return [Send((member.id,), update_frame(update)) for update in merge_all(due)]
+        return _updates((member.id,), due)
 
     def _barriers_due(self, member: Member) -> list[Action]:
         due = member.barriers_due(self.saved)
@@ -515,10 +512,9 @@ class Room:
     def _sent_to(self, member: Member) -> bytes:
         """The state vector of what a member was sent: its own edits may still have to come back."""
         clocks = dict(self._clocks)
-        for _, updates in member.echoes:
-            for update in updates:
-                for client, (first, _) in inspect(update, max_clients=2**31).writes.items():
-                    clocks[client] = min(clocks[client], first)
+        for _, update in member.echoes:
+            for client, (first, _) in inspect(update, max_clients=2**31).writes.items():
+                clocks[client] = min(clocks[client], first)
         return encode_state_vector(clocks)
 
     def catch_up(self, member: int) -> list[Action]:
@@ -563,3 +559,11 @@ class Room:
 
 
 _GAP = "an edit stands on others that never came; connect again to send everything"
+
+
+def _updates(to: tuple[int, ...], updates: list[bytes]) -> list[Action]:
+    """Send updates as one; where the library cannot merge them, as they are."""
+    if len(updates) > 1:
+        with suppress(NativeFailure):
+            updates = [merge(updates)]
+    return [Send(to, update_frame(update)) for update in updates]

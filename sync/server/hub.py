@@ -327,12 +327,13 @@ class Hub:
 
     def _perform(self, resident: Resident, actions: Iterable[Action]) -> None:
         """Do what a room wants done, and see that it is flushed and ticked in time."""
+        accepted: list[Persist] = []
         for action in actions:
             match action:
                 case Send(to, frame):
                     self._send(resident, to, frame)
                 case Persist():
-                    self._persist(resident, action)
+                    accepted.append(action)
                 case Close(member, error):
                     if (connection := self._connections.get(member)) is not None:
                         self.end(connection, Verdict.of(error))
@@ -344,6 +345,8 @@ class Hub:
                         update=update[:4096].hex(),
                     )
                     self.rooms.rebuild_later(resident)
+        if accepted:
+            self._persist(resident, accepted)
         if resident.room.dirty and not resident.flush_scheduled:
             resident.flush_scheduled = True
             self._loop.call_soon(self._flush, resident)
@@ -358,18 +361,19 @@ class Hub:
                 if connection.outbox.full:
                     resident.slow.add(member)
 
-    def _persist(self, resident: Resident, action: Persist) -> None:
+    def _persist(self, resident: Resident, accepted: list[Persist]) -> None:
         received_at = time.time()
-        clients = tuple(
-            ClientRange(each.client, each.start, each.end, each.introduced)
-            for each in action.clients
-        )
         edits = [
-            Edit(resident.document, update, action.author, clients, received_at)
-            for update in action.updates
+            Edit(
+                resident.document,
+                each.update,
+                each.author,
+                tuple(ClientRange(c.client, c.start, c.end, c.introduced) for c in each.clients),
+                received_at,
+            )
+            for each in accepted
         ]
-        size = sum(len(update) for update in action.updates)
-        self.journal.submit(edits, partial(self._committed, resident, len(edits), size))
+        self.journal.submit(edits, partial(self._committed, resident, edits))
 
     def _flush(self, resident: Resident) -> None:
         resident.flush_scheduled = False
@@ -405,14 +409,14 @@ class Hub:
 
     # -- the disk
 
-    def _committed(self, resident: Resident, entries: int, size: int, position: Position) -> None:
-        """One Persist is on disk. The room hears of all of a commit at once."""
+    def _committed(self, resident: Resident, edits: list[Edit], position: Position) -> None:
+        """What a flush accepted is on disk. The room hears of all of a commit at once."""
         resident.position = position
-        resident.tail += entries
-        resident.tail_size += size
-        resident.commits += 1
-        if resident.commits == 1:
+        resident.tail += len(edits)
+        resident.tail_size += sum(len(edit.update) for edit in edits)
+        if not resident.commits:
             self._loop.call_soon(self._announce_commits, resident)
+        resident.commits += len(edits)
         self._write_snapshot(resident)
 
     def _write_snapshot(self, resident: Resident) -> None:

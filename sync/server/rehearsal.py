@@ -110,6 +110,7 @@ def _try_update(update: bytes, max_clients: int, document: bytes) -> _Trial:
         copy = Document(document)
         if not missing(footprint, copy.clocks):
             began = time.process_time()
+            copy.check(update, footprint)
             copy.apply(update, footprint)
             if time.process_time() - began > 0.25 + 0.5 * len(update) / 2**20:
                 return _Trial(None, "this Yjs update was refused: it takes too long to merge")

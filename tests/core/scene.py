@@ -140,7 +140,7 @@ class Scene:
 
     @property
     def stored(self) -> list[bytes]:
-        return [update for entry in self.log for update in entry.updates]
+        return [entry.update for entry in self.log]
 
     def hears(self, member: int) -> list[Heard]:
         """What a member has heard since it was last asked."""

@@ -205,7 +205,7 @@ class Disk:
 
     def commit(self, count: int) -> None:
         for _ in range(count):
-            for update in self.pending.popleft().updates:
+            for update in (self.pending.popleft().update,):
                 self.entries.append(update)
                 self.reader.hear(update)
                 for client, (_, end) in inspect(update, 2**31).news(self.clocks).items():

@@ -312,7 +312,7 @@ def test_what_an_update_brings_itself_is_not_missing() -> None:
 
 
 def test_the_empty_update() -> None:
-    assert inspect(b"\x00\x00") == Footprint({}, {}, 0, (), astral=False)
+    assert inspect(b"\x00\x00") == Footprint({}, {}, 0, (), astral=False, types=0)
     assert inspect(b"\x00\x00").empty
 
 

@@ -84,7 +84,7 @@ def test_a_barrier_behind_held_edits_has_no_ticket_yet(member: Member) -> None:
 
 
 def test_echoes_come_by_ticket(member: Member) -> None:
-    member.echoes = [(1, (b"a",)), (2, (b"b", b"c")), (3, (b"d",))]
-    assert member.echoes_due(2) == [b"a", b"b", b"c"]
+    member.echoes = [(1, b"a"), (2, b"b"), (3, b"d")]
+    assert member.echoes_due(2) == [b"a", b"b"]
     assert member.echoes_due(2) == []
     assert member.echoes_due(3) == [b"d"]

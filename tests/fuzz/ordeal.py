@@ -156,8 +156,8 @@ class Ordeal:
     def _perform(self, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Persist(updates):
-                    self.log.extend(updates)
+                case Persist(update):
+                    self.log.append(update)
                     self._uncommitted += 1
                 case Close(connection, error):
                     self._close(connection, error)

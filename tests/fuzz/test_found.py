@@ -27,7 +27,7 @@ def room() -> Room:
 
 def persisted(room: Room) -> list[bytes]:
     given = [action for action in room.flush() if isinstance(action, Persist)]
-    return [each for action in given for each in action.updates]
+    return [action.update for action in given]
 
 
 def test_a_turn_with_a_deletion_in_it_loads_again(room: Room) -> None:

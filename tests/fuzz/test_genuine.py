@@ -91,4 +91,4 @@ class Life:
     def _flush(self) -> None:
         for action in self.room.flush():
             if isinstance(action, Persist):
-                self.log += action.updates
+                self.log.append(action.update)
