@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import AsyncIterator
+import math
+from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,6 +54,17 @@ class Verdict:
     def close_reason(self) -> str:
         """The reason as it fits a close frame; of an expired token, just ``token-expired``."""
         return EXPIRED if self.reason.startswith(EXPIRED) else close_reason(self.reason)
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """An awaitable pause, in seconds; unlike a coroutine it may be dropped."""
+
+    seconds: float
+
+    def __await__(self) -> Generator[object, None, None]:
+        pause = anyio.sleep(self.seconds) if self.seconds < math.inf else anyio.sleep_forever()
+        return pause.__await__()
 
 
 class Pace:

@@ -7,6 +7,7 @@ lock. What gathered in one turn of the event loop is flushed at its end, once pe
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Iterable
@@ -41,7 +42,7 @@ from sync.core.yprotocol import (
     decode,
     renewed_frame,
 )
-from sync.server.connection import EXPIRED, Channel, Connection, Pace, Verdict
+from sync.server.connection import EXPIRED, Channel, Connection, Pace, Verdict, Wait
 from sync.server.journal import Journal
 from sync.server.rehearsal import Rehearsal, is_large
 from sync.server.resident import Resident
@@ -82,6 +83,10 @@ class HubStatistics:
     unsaved_bytes: int
     failing: str | None
     draining: bool
+
+
+class _SendingFailed(Exception):
+    """A transport could not send; its own error is the cause."""
 
 
 class Hub:
@@ -224,10 +229,16 @@ class Hub:
                 self.end(connection, Verdict.of(error))
 
     async def _send_all(self, connection: Connection, channel: Channel, sent: anyio.Event) -> None:
+        async def send(frame: bytes) -> None:
+            try:
+                await channel.send(frame)
+            except Exception as error:
+                raise _SendingFailed from error
+
         try:
-            await connection.outbox.drain_to(channel.send, partial(self._drained, connection))
-        except Exception as error:  # noqa: BLE001 - whatever a transport raises, the client has gone
-            log.info("sending failed", connection=connection.id, error=str(error))
+            await connection.outbox.drain_to(send, partial(self._drained, connection))
+        except _SendingFailed as failure:  # whatever the transport raised, the client has gone
+            log.info("sending failed", connection=connection.id, error=str(failure.__cause__))
             connection.reading.cancel()
         sent.set()
 
@@ -242,7 +253,7 @@ class Hub:
         if connection.verdict is not None:
             return None
         if self._draining:
-            return anyio.sleep_forever()  # until the connection is closed
+            return Wait(math.inf)  # until the connection is closed
         resident = self.rooms[connection.document]
         if self._must_wait(resident, connection):
             return self._feed_later(resident, connection, frame)
@@ -272,7 +283,7 @@ class Hub:
         spent = time.perf_counter() - began
         if spent > SLOW_SECONDS:  # whoever costs much gets its share and no more
             delay = max(delay, spent * SLOW_FACTOR)
-        return anyio.sleep(delay) if delay else None
+        return Wait(delay) if delay else None
 
     async def _answer_later(
         self, resident: Resident, connection: Connection, message: Message
@@ -395,9 +406,10 @@ class Hub:
 
     def _tick_at(self, resident: Resident, when: float) -> None:
         if resident.timer is not None:
-            if resident.timer.when() <= when:
+            if resident.timer_due <= when:
                 return
             resident.timer.cancel()
+        resident.timer_due = when
         resident.timer = self._loop.call_at(when, self._tick, resident)
 
     def _tick(self, resident: Resident) -> None:

@@ -37,7 +37,8 @@ class Resident:
     slow: set[int] = field(default_factory=set)  # connections whose outbox filled up in this turn
     flush_scheduled: bool = False
     commits: int = 0  # committed since the room was last told
-    timer: asyncio.TimerHandle | None = None
+    timer: asyncio.TimerHandle | None = None  # of the room's deadline
+    timer_due: float = 0.0  # of the loop's clock; uvloop's handles do not always tell
     unload_timer: asyncio.TimerHandle | None = None
     pending: PendingSnapshot | None = None  # waits for its last entry to be committed
     writing_snapshot: bool = False

@@ -61,6 +61,7 @@ class ServiceProcess(AsyncContextManagerMixin):
         try:
             await self.start()
             yield self
+            await self._check_log()
         finally:
             with anyio.CancelScope(shield=True):
                 await self._clean_up()
@@ -185,6 +186,15 @@ class ServiceProcess(AsyncContextManagerMixin):
             if self._process.returncode is None:
                 self._process.kill()
             await self._gone(self._process)
+
+    async def _check_log(self) -> None:
+        """No error of ours may pass unseen, though every client was served."""
+        said = await self.stderr()
+        if "Traceback" in said or "sending failed" in said:
+            at = max(said.find("Traceback"), said.find("sending failed"), 0)
+            raise ServiceError(
+                f"the service had an error of its own:\n{said[max(0, at - 500) : at + 2000]}"
+            )
 
     async def _last_words(self) -> str:
         return "\n--- stderr ---\n" + (await self.stderr())[-4000:]
