@@ -92,11 +92,6 @@ def merge(updates: list[bytes]) -> bytes:
     return updates[0] if len(updates) == 1 else _native(pycrdt.merge_updates, *updates)
 
 
-def trim(update: bytes, state_vector: bytes) -> bytes:
-    """What of an update a replica at this encoded state vector lacks; all its deletions."""
-    return _native(pycrdt.get_update, update, state_vector)
-
-
 def _xml(node: object) -> str:
     """XML as text. (The library's own puts attributes in another order each time.)"""
     if isinstance(node, pycrdt.XmlText):

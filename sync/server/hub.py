@@ -29,7 +29,7 @@ from sync.core.errors import (
     Overloaded,
     ProtocolError,
 )
-from sync.core.guard import MAX_CLIENTS_STEP2, MAX_CLIENTS_UPDATE
+from sync.core.guard import MAX_CLIENTS_STEP2, MAX_CLIENTS_UPDATE, Footprint
 from sync.core.names import DocumentName
 from sync.core.room import RoomLimits
 from sync.core.yprotocol import (
@@ -290,11 +290,21 @@ class Hub:
     ) -> None:
         """An answer can be large; whoever does not read gets none until it does."""
         await connection.outbox.drained()
+        await self._receive_when_whole(resident, connection, message)
+
+    async def _receive_when_whole(
+        self,
+        resident: Resident,
+        connection: Connection,
+        message: Message,
+        footprint: Footprint | None = None,
+    ) -> None:
+        """Give a message to its room after a wait, in which the room may have broken."""
         while resident.room.broken:
             await resident.renewed.wait()
         if connection.verdict is None:
             now = self._loop.time()
-            self._perform(resident, resident.room.receive(connection.id, message, now))
+            self._perform(resident, resident.room.receive(connection.id, message, now, footprint))
 
     def _must_wait(self, resident: Resident, connection: Connection) -> bool:
         room = resident.room
@@ -330,11 +340,7 @@ class Hub:
         except ProtocolError as error:
             self.end(connection, Verdict.of(error))
             return
-        while resident.room.broken:
-            await resident.renewed.wait()
-        if connection.verdict is None:
-            now = self._loop.time()
-            self._perform(resident, resident.room.receive(connection.id, message, now, footprint))
+        await self._receive_when_whole(resident, connection, message, footprint)
 
     def _perform(self, resident: Resident, actions: Iterable[Action]) -> None:
         """Do what a room wants done, and see that it is flushed and ticked in time."""

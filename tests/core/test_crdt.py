@@ -15,7 +15,6 @@ from sync.core.crdt import (
     Replica,
     RootKind,
     merge,
-    trim,
 )
 from sync.core.errors import NativeFailure
 from tests.core.authors import EMPTY, Author, content
@@ -81,21 +80,12 @@ def test_merging_does_what_the_updates_do() -> None:
     assert merge(updates[:1]) is updates[0]
 
 
-def test_trimming_leaves_what_is_lacking() -> None:
-    author = Author(7)
-    author.write("a")
-    vector = author.state_vector
-    new = author.write("b")
-    assert trim(author.everything(), vector) == new
-
-
 NATIVE_FAILURES: dict[str, Callable[[], object]] = {
     "error of apply": lambda: Replica(b"\xff"),
     "panic of encode": lambda: Replica(POISON).encode(),
     "panic of diff": lambda: Replica(POISON).diff(b"\x00"),
     "error of diff": lambda: Replica().diff(b"\xff"),
     "error of merge": lambda: merge([EMPTY, b"\xff"]),
-    "error of trim": lambda: trim(b"\xff", b"\x00"),
 }
 
 

@@ -15,11 +15,9 @@ from sync.core.document import Document
 from sync.core.replay import replay
 from sync.core.room import Room
 from sync.core.yprotocol import SyncStep2, SyncUpdate, decode_state_vector
-from tests.support.corpus import CORPUS, Recording, names, recording
+from tests.support.corpus import Recording, names, recording
 
 NAMES = names()
-
-pytestmark = pytest.mark.skipif(not NAMES, reason=f"nothing has been recorded in {CORPUS} yet")
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -19,7 +19,7 @@ from sync.core.names import DocumentName
 from sync.core.yprotocol import encode_state_vector, saved_frame, step1_frame, update_frame
 from sync.server import journal as journal_module
 from sync.server import outbox as outbox_module
-from sync.server.connection import Connection
+from sync.server.connection import Connection, Wait
 from sync.server.hub import HubLimits, open_hub
 from tests.server.parts import (
     DISK_FULL,
@@ -811,3 +811,17 @@ async def test_serving_ends_when_the_client_has_gone() -> None:
         assert await office.hub.serve(server_end, DRAFT, identity()) is None
         server_end.close()
         assert isinstance(office, Office)
+
+
+async def test_who_costs_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a message rate nobody waits; but a message that took long makes its sender."""
+    async with open_office() as office:
+        connection = await office.hub.open(DRAFT, identity())
+        peer = Peer()
+        monkeypatch.setattr("sync.server.hub.SLOW_SECONDS", 3_600)
+        assert office.hub.feed(connection, update_frame(peer.put("cheap", 1))) is None
+        monkeypatch.setattr("sync.server.hub.SLOW_SECONDS", 0)
+        wait = office.hub.feed(connection, update_frame(peer.put("dear", 1)))
+        assert isinstance(wait, Wait)
+        assert wait.seconds > 0
+        office.hub.close(connection)

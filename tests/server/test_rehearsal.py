@@ -19,7 +19,7 @@ from sync.core.room import RoomLimits
 from sync.core.yprotocol import update_frame
 from sync.server import rehearsal as rehearsal_module
 from sync.server.loader import Loader
-from sync.server.rehearsal import LARGE, Rehearsal, _Trial, _try_update
+from sync.server.rehearsal import LARGE, Rehearsal, _Trial, _try_update, is_large
 from tests.server.parts import (
     DRAFT,
     TroubledStore,
@@ -150,3 +150,17 @@ async def test_a_client_that_goes_while_its_update_is_tried(
         await bob.put("q", 1)
         await bob.saved()
         assert office.hub.rooms[DRAFT].room.members == 1
+
+
+@pytest.mark.parametrize(
+    ("update", "large"),
+    [
+        (b"", False),
+        (b"\x40" + b"\x00" * 99, False),  # 64 clients
+        (b"\x41" + b"\x00" * 99, True),  # 65
+        (b"\x80\x20" + b"\x00" * 99, True),  # 4,096
+        (b"\x01" + b"\x00" * LARGE, True),
+    ],
+)
+def test_what_is_rehearsed(update: bytes, large: bool) -> None:
+    assert is_large(update) is large
