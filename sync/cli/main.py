@@ -42,6 +42,10 @@ def serve(
     port: Annotated[
         int | None, typer.Option(help="Port; 0 takes a free one [default: 3001].")
     ] = None,
+    transport: Annotated[
+        str | None,
+        typer.Option(help="Of WebSockets: picows, or hypercorn for all [default: picows]."),
+    ] = None,
     database: options.Database = None,
     durability: Annotated[
         str | None,

@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, MutableMapping
 from typing import Any
-from urllib.parse import parse_qs
 
 import anyio
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 
-from auth.access import AuthError, Verifier
+from auth.access import AuthError
 from sync.core.errors import InternalError, InvalidName, MalformedMessage
-from sync.core.names import name_from_path
 from sync.core.yprotocol import denied_frame
+from sync.server import patience
+from sync.server.admission import SYNC_PATH, Admission, DocumentRequest
 from sync.server.connection import Verdict
 from sync.server.hub import Hub
 from sync.server.telemetry import logger
@@ -29,11 +29,6 @@ Scope = MutableMapping[str, Any]
 Event = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Event]]
 Send = Callable[[Event], Awaitable[None]]
-
-SYNC_PATH = b"/sync/"
-
-HOLD_SECONDS = 2.0
-"""How long a refused socket is held: y-websocket 3.0 would come back ten times a second."""
 
 
 class SocketChannel:
@@ -63,7 +58,7 @@ class SocketChannel:
         """Say why, hold the socket where the verdict is final, and close it."""
         if verdict.final:
             await self.send(denied_frame(verdict.reason))
-            with anyio.move_on_after(HOLD_SECONDS):
+            with anyio.move_on_after(patience.HOLD_SECONDS):
                 while (await self._receive())["type"] != "websocket.disconnect":
                     pass
         await self._send(
@@ -74,10 +69,9 @@ class SocketChannel:
 class App:
     """The ASGI callable."""
 
-    def __init__(self, hub: Hub, verifier: Verifier, allowed_origins: tuple[str, ...] = ()) -> None:
+    def __init__(self, hub: Hub, admission: Admission) -> None:
         self._hub = hub
-        self._verifier = verifier
-        self._allowed_origins = frozenset(allowed_origins)
+        self._admission = admission
         self._http = _http(hub)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -114,30 +108,17 @@ class App:
                 await channel.finish(verdict)
 
     async def _serve(self, channel: SocketChannel, scope: Scope, name: bytes) -> Verdict | None:
+        authorization = _header(scope, b"authorization") or b""
+        request = DocumentRequest(name, scope.get("query_string", b""), authorization)
         try:
-            document = name_from_path(name)
-            identity = await self._verifier.verify(_token(scope))
+            document, identity = await self._admission.check(request)
         except (InvalidName, AuthError) as error:
             log.info("connection refused", code=error.close_code, reason=error.reason)
             return Verdict.of(error)
         return await self._hub.serve(channel, document, identity)
 
     def _foreign(self, scope: Scope) -> bool:
-        """The request comes from a page of an origin that is not allowed."""
-        origin = _header(scope, b"origin")
-        if not self._allowed_origins or origin is None:
-            return False
-        return origin.decode("latin-1").lower() not in self._allowed_origins
-
-
-def _token(scope: Scope) -> str:
-    """The token of a request: ``?token=``, or ``Authorization: Bearer``; empty without one."""
-    query: bytes = scope.get("query_string", b"")
-    given = parse_qs(query.decode("latin-1")).get("token", [])
-    if given:
-        return given[-1]
-    scheme, _, token = (_header(scope, b"authorization") or b"").decode("latin-1").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+        return self._admission.foreign(_header(scope, b"origin"))
 
 
 def _header(scope: Scope, name: bytes) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -93,9 +93,9 @@ class Connection:
     document: DocumentName
     identity: Identity
     pace: Pace
+    outbox: Outbox
+    stop_reading: Callable[[], None]  # called once, when there is a verdict
     id: int = field(default_factory=lambda: next(_ids))
-    outbox: Outbox = field(default_factory=Outbox)
-    reading: anyio.CancelScope = field(default_factory=anyio.CancelScope)
     verdict: Verdict | None = None
     received: int = 0  # messages
 
@@ -104,4 +104,4 @@ class Connection:
         if self.verdict is None:
             self.verdict = verdict
             self.outbox.finish()
-            self.reading.cancel()
+            self.stop_reading()

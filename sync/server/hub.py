@@ -10,7 +10,7 @@ import asyncio
 import math
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,8 +42,10 @@ from sync.core.yprotocol import (
     decode,
     renewed_frame,
 )
+from sync.server import patience
 from sync.server.connection import EXPIRED, Channel, Connection, Pace, Verdict, Wait
 from sync.server.journal import Journal
+from sync.server.outbox import ChannelOutbox, Outbox
 from sync.server.rehearsal import Rehearsal, is_large
 from sync.server.resident import Resident
 from sync.server.rooms import Rooms
@@ -55,9 +57,6 @@ log = logger(__name__)
 SLOW_SECONDS = 0.005
 SLOW_FACTOR = 4
 """A message that took longer makes its connection wait, for so many times as long."""
-
-CLOSE_SECONDS = 5.0
-"""How long what is queued for a connection that ends may take to be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,26 +129,37 @@ class Hub:
         self, channel: Channel, document: DocumentName, identity: Identity
     ) -> Verdict | None:
         """Serve one client until it goes (None) or is to be closed (the verdict)."""
+        outbox, reading = ChannelOutbox(), anyio.CancelScope()
         try:
-            connection = await self.open(document, identity)
+            connection = await self.open(document, identity, outbox, reading.cancel)
         except ProtocolError as error:
             return Verdict.of(error)
         try:
             async with anyio.create_task_group() as tasks:
                 sent = anyio.Event()
-                tasks.start_soon(self._send_all, connection, channel, sent)
-                await self._receive_all(connection, channel)
+                tasks.start_soon(self._send_all, connection, outbox, channel, sent)
+                with reading:
+                    await self._receive_all(connection, channel)
                 self.close(connection)
-                with anyio.move_on_after(CLOSE_SECONDS if connection.verdict else 0):
+                with anyio.move_on_after(patience.CLOSE_SECONDS if connection.verdict else 0):
                     await sent.wait()
                 tasks.cancel_scope.cancel()
         finally:
             self.close(connection)
         return connection.verdict
 
-    async def open(self, document: DocumentName, identity: Identity) -> Connection:
+    async def open(
+        self,
+        document: DocumentName,
+        identity: Identity,
+        outbox: Outbox,
+        stop_reading: Callable[[], None],
+    ) -> Connection:
         """Open a document for a client, loading it where it is not in memory.
 
+        What is for the client goes into ``outbox``; whoever empties it calls :meth:`drained`. What
+        comes from it is to be given to :meth:`feed` until ``stop_reading`` is called, for a verdict
+        of ours, or :meth:`close` has been called because the client went.
         Raises Forbidden, Draining, and Overloaded when the document cannot be loaded now or the
         subject has too many connections.
         """
@@ -160,7 +170,8 @@ class Hub:
         resident = await self.rooms.open(document)
         self._check_capacity(identity)  # again: loading took time
         limits = self.limits
-        connection = Connection(document, identity, Pace(limits.message_rate, limits.message_burst))
+        pace = Pace(limits.message_rate, limits.message_burst)
+        connection = Connection(document, identity, pace, outbox, stop_reading)
         self._admit(resident, connection, access)
         return connection
 
@@ -220,15 +231,16 @@ class Hub:
         self.close(connection)
 
     async def _receive_all(self, connection: Connection, channel: Channel) -> None:
-        with connection.reading:
-            try:
-                async for frame in channel:
-                    if (wait := self.feed(connection, frame)) is not None:
-                        await wait
-            except ProtocolError as error:
-                self.end(connection, Verdict.of(error))
+        try:
+            async for frame in channel:
+                if (wait := self.feed(connection, frame)) is not None:
+                    await wait
+        except ProtocolError as error:
+            self.end(connection, Verdict.of(error))
 
-    async def _send_all(self, connection: Connection, channel: Channel, sent: anyio.Event) -> None:
+    async def _send_all(
+        self, connection: Connection, outbox: ChannelOutbox, channel: Channel, sent: anyio.Event
+    ) -> None:
         async def send(frame: bytes) -> None:
             try:
                 await channel.send(frame)
@@ -236,10 +248,10 @@ class Hub:
                 raise _SendingFailed from error
 
         try:
-            await connection.outbox.drain_to(send, partial(self._drained, connection))
+            await outbox.drain_to(send, partial(self.drained, connection))
         except _SendingFailed as failure:  # whatever the transport raised, the client has gone
             log.info("sending failed", connection=connection.id, error=str(failure.__cause__))
-            connection.reading.cancel()
+            connection.stop_reading()
         sent.set()
 
     # -- messages
@@ -405,7 +417,8 @@ class Hub:
             self._snapshots.begin(resident)
             self._write_snapshot(resident)
 
-    def _drained(self, connection: Connection) -> None:
+    def drained(self, connection: Connection) -> None:
+        """Everything in the connection's outbox was sent: what it missed meanwhile is due."""
         if connection.id in self._connections:
             resident = self.rooms[connection.document]
             self._perform(resident, resident.room.catch_up(connection.id))

@@ -1,127 +1,44 @@
-"""Hypercorn behind a listener of our own.
-
-Hypercorn speaks HTTP/1.1, HTTP/2, WebSocket and TLS on each connection; accepting and ending
-connections is ours, for what it does not do (measured with 0.18):
-
-- it offers permessage-deflate and does not bound what a message inflates to: we offer none;
-- after a message over the limit it sends 1009, stays open and goes on buffering: we close;
-- the task that sends a connection's pings outlives it by an interval: ours ends with it;
-- it waits for ever for a client that does not read when it stops: we end those at a deadline.
-"""
+"""The listening socket, and all connections that were accepted on it."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import cast
 
-import hypercorn.protocol.h2
-import hypercorn.protocol.h11
-from hypercorn.app_wrappers import ASGIWrapper
-from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.asyncio.worker_context import WorkerContext
-from hypercorn.config import Config
-from hypercorn.protocol.events import Event, StreamClosed
-from hypercorn.protocol.ws_stream import WSStream
-from hypercorn.typing import ASGIFramework, WebsocketAcceptEvent
-from wsproto.connection import ConnectionState
-from wsproto.events import CloseConnection, Message, Ping
-from wsproto.frame_protocol import CloseReason
-
+from sync.server import patience
+from sync.server.admission import Admission
 from sync.server.app import App
+from sync.server.front_door import Reception
+from sync.server.http import HttpServer, hypercorn_config
+from sync.server.hub import Hub
+from sync.server.settings import Settings
 
 BACKLOG = 4_096
-PING_SECONDS = 20.0
-SILENCE_SECONDS = 60
-"""A client of which no byte came for so long, pongs included, has gone."""
-
-HANDSHAKE_SECONDS = 10.0
-LAST_WORDS_SECONDS = 1.0
-"""How long connections may take to close by themselves when the server stops."""
-
-
-class BoundedStream(WSStream):
-    """A WebSocket of Hypercorn's that never inflates and ends at the first message too large."""
-
-    _over: asyncio.Event | None = None  # made when pings begin, set when the stream is closed
-
-    async def handle(self, event: Event) -> None:
-        await super().handle(event)
-        if self.closed and self._over is not None:
-            self._over.set()
-
-    async def _send_pings(self) -> None:
-        self._over = asyncio.Event()
-        while not self.closed:
-            await self._send_wsproto_event(Ping())
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._over.wait(), self.config.websocket_ping_interval)
-
-    async def _accept(self, message: WebsocketAcceptEvent) -> None:
-        self.handshake.extensions = None  # as if the client had offered none
-        await super()._accept(message)
-
-    async def _handle_events(self) -> None:
-        for event in self.connection.events():
-            if isinstance(event, Message):
-                if self.buffer.length + len(event.data) > self.buffer.max_length:
-                    await self._refuse_message()
-                    return
-                self.buffer.extend(event)
-                if event.message_finished:
-                    await self._deliver()
-            elif isinstance(event, Ping):
-                await self._send_wsproto_event(event.response())
-            elif isinstance(event, CloseConnection):
-                if self.connection.state == ConnectionState.REMOTE_CLOSING:
-                    await self._send_wsproto_event(event.response())
-                await self.send(StreamClosed(stream_id=self.stream_id))
-
-    async def _deliver(self) -> None:
-        message = self.buffer.to_message()
-        self.buffer.clear()
-        if self.app_put is not None:
-            await self.app_put(message)
-
-    async def _refuse_message(self) -> None:
-        reason = f"a message is at most {self.buffer.max_length} bytes"
-        await self._send_wsproto_event(CloseConnection(CloseReason.MESSAGE_TOO_BIG, reason))
-        await self.handle(StreamClosed(stream_id=self.stream_id))
-        await self.send(StreamClosed(stream_id=self.stream_id))
-
-
-def _install() -> None:
-    """Hypercorn has no setting for the class of its WebSocket streams."""
-    for protocol in (hypercorn.protocol.h11, hypercorn.protocol.h2):
-        vars(protocol)["WSStream"] = BoundedStream
-
-
-_install()
+"""Connections that may wait to be accepted: a restart brings everybody at once."""
 
 
 class Listener:
     """Accepts connections on one socket. Made by :func:`listen`."""
 
-    def __init__(self, app: App, config: Config) -> None:
-        self._app = ASGIWrapper(cast(ASGIFramework, app))  # it types every event; we do not
-        self._config = config
-        self._context = WorkerContext(None)
-        self._connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+    def __init__(self, hub: Hub, admission: Admission, settings: Settings) -> None:
+        largest = max(settings.document_limit, settings.message_limit) + 1024
+        config = hypercorn_config(largest, settings.tls_cert, settings.tls_key)
+        http = HttpServer(App(hub, admission), config)
+        self._reception = Reception(hub, admission, http, max_message=largest)
+        self._accept = self._reception.door if settings.transport == "picows" else http.protocol
+        self._tls = config.create_ssl_context() if config.ssl_enabled else None
         self._server: asyncio.Server | None = None
 
     async def start(self, bound: socket.socket) -> None:
         """Accept connections on a bound socket from now on."""
-        tls = self._config.create_ssl_context() if self._config.ssl_enabled else None
-        self._server = await asyncio.start_server(
-            self.handle,
+        self._server = await asyncio.get_running_loop().create_server(
+            self._accept,
             sock=bound,
             backlog=BACKLOG,
-            ssl=tls,
-            ssl_handshake_timeout=HANDSHAKE_SECONDS if tls else None,
+            ssl=self._tls,
+            ssl_handshake_timeout=patience.HANDSHAKE_SECONDS if self._tls else None,
         )
 
     def stop_accepting(self) -> None:
@@ -129,29 +46,9 @@ class Listener:
         if self._server is not None:
             self._server.close()  # not wait_closed(): since 3.12 it waits for every connection
 
-    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one TCP connection to its end."""
-        task = cast("asyncio.Task[None]", asyncio.current_task())
-        self._connections[task] = writer
-        try:
-            loop = asyncio.get_running_loop()
-            await TCPServer(self._app, loop, self._config, self._context, {}, reader, writer)
-        except asyncio.CancelledError:
-            pass  # by end_connections; there is nobody else
-        finally:
-            del self._connections[task]
-
     async def end_connections(self) -> None:
         """Let connections end by themselves for a moment; then end them."""
-        await self._context.terminated.set()
-        if self._connections:
-            await asyncio.wait(self._connections, timeout=LAST_WORDS_SECONDS)
-        for writer in list(self._connections.values()):
-            writer.transport.abort()
-        for task in list(self._connections):
-            task.cancel()
-        if self._connections:
-            await asyncio.wait(self._connections, timeout=LAST_WORDS_SECONDS)
+        await self._reception.end_connections()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -167,26 +64,12 @@ def bind(host: str, port: int) -> socket.socket:
     return bound
 
 
-def hypercorn_config(max_message: int, tls_cert: Path | None, tls_key: Path | None) -> Config:
-    """``max_message``: bytes of the largest WebSocket message of any kind."""
-    config = Config()
-    config.websocket_max_message_size = max_message
-    config.websocket_ping_interval = PING_SECONDS
-    config.read_timeout = SILENCE_SECONDS
-    config.keep_alive_timeout = HANDSHAKE_SECONDS
-    config.h11_max_incomplete_size = 16 * 2**10
-    config.include_server_header = False
-    config.errorlog = None
-    if tls_cert is not None:
-        config.certfile = str(tls_cert)
-        config.keyfile = str(tls_key) if tls_key else None
-    return config
-
-
 @asynccontextmanager
-async def listen(app: App, bound: socket.socket, config: Config) -> AsyncIterator[Listener]:
+async def listen(
+    hub: Hub, admission: Admission, bound: socket.socket, settings: Settings
+) -> AsyncIterator[Listener]:
     """Serve on a bound socket. Leaving the block stops accepting and ends what is still open."""
-    listener = Listener(app, config)
+    listener = Listener(hub, admission, settings)
     await listener.start(bound)
     try:
         yield listener

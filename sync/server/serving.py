@@ -14,10 +14,10 @@ from typing import Any
 
 from auth.access import Verifier
 from persistence.store import Store
-from sync.server.app import App
+from sync.server.admission import Admission
 from sync.server.deep_stack import start_deep
 from sync.server.hub import open_hub
-from sync.server.listener import bind, hypercorn_config, listen
+from sync.server.listener import bind, listen
 from sync.server.settings import Settings
 from sync.server.telemetry import logger
 
@@ -54,17 +54,17 @@ async def _serve_on(
     stop: asyncio.Event,
     ready: Callable[[str], Awaitable[None]],
 ) -> None:
-    largest = max(settings.document_limit, settings.message_limit) + 1024
-    config = hypercorn_config(largest, settings.tls_cert, settings.tls_key)
-    async with open_hub(store, verifier, settings.hub_limits) as hub:
-        app = App(hub, verifier, settings.allow_origin)
-        async with listen(app, bound, config) as listener:
-            log.info("serving", database=settings.database, durability=settings.durability)
-            await ready(_address(bound, tls=settings.tls_cert is not None))
-            await stop.wait()
-            log.info("draining")
-            listener.stop_accepting()
-            await hub.drain()
+    admission = Admission(verifier, settings.allow_origin)
+    async with (
+        open_hub(store, verifier, settings.hub_limits) as hub,
+        listen(hub, admission, bound, settings) as listener,
+    ):
+        log.info("serving", database=settings.database, durability=settings.durability)
+        await ready(_address(bound, tls=settings.tls_cert is not None))
+        await stop.wait()
+        log.info("draining")
+        listener.stop_accepting()
+        await hub.drain()
     log.info("stopped")
 
 

@@ -42,6 +42,7 @@ class Settings(BaseSettings):
 
     host: str = "127.0.0.1"
     port: int = Field(3001, ge=0, le=65535)
+    transport: Literal["picows", "hypercorn"] = "picows"  # of WebSockets
     database: str = "draftsync.db"
     durability: Literal["full", "normal"] = "full"
 

@@ -29,8 +29,9 @@ from sync.core.crdt import Replica
 from sync.core.errors import NativeFailure
 from sync.core.names import DocumentName
 from sync.core.replay import replay
-from sync.server.connection import Verdict
+from sync.server.connection import Connection, Verdict
 from sync.server.hub import Hub, HubLimits, open_hub
+from sync.server.outbox import ChannelOutbox
 from tests.support.client import PATIENCE, ROOT, Client, Closed, Peer
 
 DRAFT = DocumentName("drafts/1")
@@ -222,6 +223,11 @@ class Office:
     def close(self) -> None:
         for end in self._server_ends:
             end.close()
+
+
+async def opened(hub: Hub, document: DocumentName, who: Identity) -> Connection:
+    """Open a document for a client that neither reads nor is there."""
+    return await hub.open(document, who, ChannelOutbox(), lambda: None)
 
 
 def _closed(verdict: Verdict | None) -> Closed:

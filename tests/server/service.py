@@ -20,6 +20,9 @@ from sync.server.settings import Settings
 
 SECRET = "the secret of the service in this process"
 
+TRANSPORT = "picows"
+"""What serves WebSockets. Tests that use the fixture ``transport`` run with both."""
+
 
 @dataclass
 class Running:
@@ -50,7 +53,7 @@ async def running(store: Store, **settings: Any) -> AsyncIterator[Running]:
     async def opened() -> AsyncIterator[Store]:
         yield store
 
-    given = Settings(**({"port": 0} | settings))
+    given = Settings(**({"port": 0, "transport": TRANSPORT} | settings))
 
     async def serve_until_stopped(ready: Callable[[str], Awaitable[None]]) -> None:
         await serve(given, opened, verifier, stop, ready)

@@ -13,17 +13,19 @@ from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed
 
 from persistence.memory import MemoryStore
-from sync.server import app as app_module
 from sync.server import journal as journal_module
+from sync.server import patience
 from sync.server.app import _lifespan
 from tests.server.parts import DISK_FULL, TroubledStore, eventually, stored_answers
 from tests.server.service import Running, running, token_for
 from tests.support.client import Refused, connect
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 
 @pytest.fixture(autouse=True)
 def short_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(app_module, "HOLD_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "HOLD_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -94,7 +96,7 @@ async def test_a_token_that_expires_while_connected(service: Running) -> None:
 
 async def test_a_refused_socket_is_held(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or y-websocket 3.0 would come back ten times a second."""
-    monkeypatch.setattr(app_module, "HOLD_SECONDS", 0.4)
+    monkeypatch.setattr(patience, "HOLD_SECONDS", 0.4)
     async with connect(service.sync_url, "drafts/1", "nonsense") as client:
         await client.until(lambda: client.peer.denied != [])
         began = time.monotonic()

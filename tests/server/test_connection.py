@@ -9,6 +9,7 @@ import pytest
 from auth.access import TokenExpired, TokenInvalid
 from sync.core.errors import Draining, Forbidden, MalformedMessage, ProtocolError
 from sync.server.connection import Connection, Pace, Verdict
+from sync.server.outbox import ChannelOutbox
 from tests.server.parts import DRAFT, identity
 
 
@@ -68,10 +69,12 @@ def test_a_close_reason_fits_its_frame() -> None:
 
 
 async def test_the_first_verdict_stands() -> None:
-    connection = Connection(DRAFT, identity(), Pace(0, 1))
+    stops: list[bool] = []
+    outbox = ChannelOutbox()
+    connection = Connection(DRAFT, identity(), Pace(0, 1), outbox, lambda: stops.append(True))
     connection.end(Verdict(4401, "first"))
     connection.end(Verdict(1012, "second"))
-    connection.outbox.put(b"too late")
+    outbox.put(b"too late")
     assert connection.verdict == Verdict(4401, "first")
-    assert connection.outbox.queued_bytes == 0
-    assert connection.reading.cancel_called
+    assert outbox.queued_bytes == 0
+    assert stops == [True]

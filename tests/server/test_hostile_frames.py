@@ -53,6 +53,8 @@ from tests.support.hostile import (
 )
 from tests.support.service import AUDIENCE, SECRET, ServiceProcess
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 Record = Callable[[str, object], None]
 
 EDIT = update(Run(77, 0, [item(ANY, value(), key="x")]))

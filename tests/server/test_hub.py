@@ -34,6 +34,7 @@ from tests.server.parts import (
     fail_on_poison,
     identity,
     open_office,
+    opened,
     stored_answers,
 )
 from tests.support.client import ROOT, Client, Peer, awareness, renewal
@@ -82,7 +83,7 @@ async def test_the_last_client_edits_and_closes_in_one_turn() -> None:
     async with open_office(store, unload_seconds=0) as office:
         for number in range(200):
             draft = DocumentName(f"drafts/{number}")
-            connection = await office.hub.open(draft, identity())
+            connection = await opened(office.hub, draft, identity())
             office.hub.feed(connection, update_frame(Peer().put("q", number)))
             office.hub.close(connection)
         await eventually(lambda: not office.hub.statistics().rooms)
@@ -180,12 +181,12 @@ async def test_edits_between_the_decision_to_unload_and_the_snapshot() -> None:
     store = TroubledStore()
     async with open_office(store, unload_seconds=3600) as office:
         hub, peer = office.hub, Peer()
-        first = await hub.open(DRAFT, identity())
+        first = await opened(hub, DRAFT, identity())
         hub.feed(first, update_frame(peer.put("old", 1)))
         await eventually(lambda: hub.rooms[DRAFT].room.saved == 1)
         hub.close(first)
         hub.rooms.unload(hub.rooms[DRAFT])
-        second = await hub.open(DRAFT, identity())
+        second = await opened(hub, DRAFT, identity())
         hub.feed(second, update_frame(peer.put("new", 1)))
         await eventually(lambda: hub.rooms[DRAFT].room.saved == 2)
         hub.close(second)
@@ -214,7 +215,7 @@ async def test_joining_while_unloading(seed: int) -> None:
         async def visit(number: int) -> None:
             for _ in range(chance.randrange(6)):
                 await anyio.lowlevel.checkpoint()
-            connection = await hub.open(DRAFT, identity())
+            connection = await opened(hub, DRAFT, identity())
             assert hub.rooms[DRAFT].connections[connection.id] is connection
             for _ in range(chance.randrange(3)):
                 await anyio.lowlevel.checkpoint()
@@ -301,7 +302,7 @@ async def test_a_reader_stuck_for_20_000_updates_gets_one_diff(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Fault 21: bounded memory, nobody else affected, never disconnected."""
-    monkeypatch.setattr(outbox_module.Outbox.__init__, "__defaults__", (64 * 1024,))
+    monkeypatch.setattr(outbox_module.ChannelOutbox.__init__, "__defaults__", (64 * 1024,))
     store = MemoryStore()
     async with open_office(store) as office:
         writer, other = await office.join(), await office.join(identity("other"))
@@ -543,8 +544,8 @@ async def test_who_sends_in_the_very_turn_of_the_failure_is_served() -> None:
     store = TroubledStore()
     async with open_office(store) as office:
         hub = office.hub
-        honest = await hub.open(DRAFT, identity())
-        mallory = await hub.open(DRAFT, identity("mallory"))
+        honest = await opened(hub, DRAFT, identity())
+        mallory = await opened(hub, DRAFT, identity("mallory"))
         hub.feed(mallory, update_frame(Peer().put("evil", POISON)))
         waiting = hub.feed(honest, update_frame(Peer().put("q", 1)))
         assert waiting is not None
@@ -565,11 +566,14 @@ async def test_what_was_held_breaks_the_room_again(pause: int) -> None:
     store = TroubledStore()
     async with open_office(store) as office:
         hub = office.hub
-        friend, honest = await hub.open(DRAFT, identity()), await hub.open(DRAFT, identity("h"))
+        friend, honest = (
+            await opened(hub, DRAFT, identity()),
+            await opened(hub, DRAFT, identity("h")),
+        )
         author: Doc[Any] = Doc(client_id=7)
         first = _put(author, "base", 1)
         for number in range(3):
-            mallory = await hub.open(DRAFT, identity(f"mallory{number}"))
+            mallory = await opened(hub, DRAFT, identity(f"mallory{number}"))
             hub.feed(mallory, update_frame(_standing_on(first, 8 + number)))
         hub.feed(friend, update_frame(first))
         assert hub.rooms[DRAFT].room.broken
@@ -653,12 +657,12 @@ async def test_a_broken_room_makes_no_snapshot() -> None:
     store = TroubledStore()
     async with open_office(store, unload_seconds=3600) as office:
         hub = office.hub
-        first = await hub.open(DRAFT, identity())
+        first = await opened(hub, DRAFT, identity())
         hub.feed(first, update_frame(Peer().put("q", 1)))
         await eventually(lambda: hub.rooms[DRAFT].room.saved == 1)
         hub.close(first)
         hub.rooms.unload(hub.rooms[DRAFT])
-        mallory = await hub.open(DRAFT, identity("mallory"))
+        mallory = await opened(hub, DRAFT, identity("mallory"))
         hub.feed(mallory, update_frame(Peer().put("evil", POISON)))
         assert hub.rooms[DRAFT].room.broken
         await anyio.wait_all_tasks_blocked()
@@ -731,7 +735,7 @@ async def test_leaving_the_block_stores_and_snapshots_everything() -> None:
     store = TroubledStore()
     async with open_hub(store, Tokens(), HubLimits(message_rate=0)) as hub:
         for number in range(10):
-            connection = await hub.open(DocumentName(f"drafts/{number}"), identity())
+            connection = await opened(hub, DocumentName(f"drafts/{number}"), identity())
             hub.feed(connection, update_frame(Peer().put("q", number)))
     for number in range(10):
         stored = await store.load(f"drafts/{number}")
@@ -744,7 +748,7 @@ async def test_cancelling_the_server_loses_nothing_that_was_accepted() -> None:
     store = TroubledStore()
     with anyio.CancelScope() as scope:
         async with open_hub(store, Tokens(), HubLimits()) as hub:
-            connection = await hub.open(DRAFT, identity())
+            connection = await opened(hub, DRAFT, identity())
             hub.feed(connection, update_frame(Peer().put("q", 1)))
             scope.cancel()
             await anyio.sleep_forever()
@@ -754,7 +758,7 @@ async def test_cancelling_the_server_loses_nothing_that_was_accepted() -> None:
 async def test_a_client_that_does_not_read_is_left_at_a_deadline(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("sync.server.hub.CLOSE_SECONDS", 0.05)
+    monkeypatch.setattr("sync.server.patience.CLOSE_SECONDS", 0.05)
     async with open_office() as office:
         stuck = office.enter(identity("stuck"), reading=False, buffer=0)
         writer = await office.join()
@@ -816,7 +820,7 @@ async def test_serving_ends_when_the_client_has_gone() -> None:
 async def test_who_costs_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a message rate nobody waits; but a message that took long makes its sender."""
     async with open_office() as office:
-        connection = await office.hub.open(DRAFT, identity())
+        connection = await opened(office.hub, DRAFT, identity())
         peer = Peer()
         monkeypatch.setattr("sync.server.hub.SLOW_SECONDS", 3_600)
         assert office.hub.feed(connection, update_frame(peer.put("cheap", 1))) is None

@@ -15,11 +15,14 @@ from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed
 
 from persistence.memory import MemoryStore
-from sync.server import listener as listener_module
-from sync.server.listener import BoundedStream, bind
+from sync.server import patience
+from sync.server.http import BoundedStream
+from sync.server.listener import bind
 from tests.server.parts import eventually
 from tests.server.service import Running, running, token_for
 from tests.support.client import connect
+
+pytestmark = pytest.mark.usefixtures("transport")
 
 
 async def dial(service: Running) -> SocketStream:
@@ -80,7 +83,7 @@ async def test_who_ignores_the_1009_is_cut_off_all_the_same() -> None:
         assert (await stream.receive()).startswith(b"HTTP/1.1 101")
         header = b"\x82\xfe\xff\xff" + bytes(4)  # binary, masked with zeros, 65,535 bytes
         await stream.send(header + bytes(65_535))
-        assert b"a message is at most" in await until_closed(stream, within=3)
+        assert b"\x03\xf1" in await until_closed(stream, within=3)  # 1009
 
 
 async def test_fragments_are_counted_together() -> None:
@@ -123,7 +126,7 @@ async def test_no_deflate_is_offered() -> None:
 
 async def test_silence_on_a_fresh_connection(monkeypatch: pytest.MonkeyPatch) -> None:
     """Fault 25: nothing, or half a handshake."""
-    monkeypatch.setattr(listener_module, "HANDSHAKE_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "HANDSHAKE_SECONDS", 0.2)
     async with running(MemoryStore()) as service:
         streams = [await dial(service) for _ in range(20)]
         for stream in streams[10:]:
@@ -155,8 +158,8 @@ async def test_a_client_of_which_nothing_comes_has_gone(
 ) -> None:
     """Fault 19: no FIN, no pong, no anything: the cable is out."""
     caplog.set_level(logging.INFO, "sync")
-    monkeypatch.setattr(listener_module, "PING_SECONDS", 0.1)
-    monkeypatch.setattr(listener_module, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(patience, "PING_SECONDS", 0.1)
+    monkeypatch.setattr(patience, "SILENCE_SECONDS", 0.5)
     async with (
         running(MemoryStore()) as service,
         connect(service.sync_url, "drafts/1", token_for(), reading=False) as dead,
@@ -172,7 +175,7 @@ async def test_a_client_of_which_nothing_comes_has_gone(
 async def test_a_client_that_never_reads_does_not_hold_up_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(listener_module, "LAST_WORDS_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "LAST_WORDS_SECONDS", 0.2)
     began = 0.0
     async with (
         running(MemoryStore()) as service,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from sync.server.outbox import Outbox
+from sync.server.outbox import ChannelOutbox
 
 
 class Line:
@@ -29,7 +29,7 @@ class Line:
 
 
 async def test_frames_leave_in_order_until_the_end() -> None:
-    outbox, line = Outbox(), Line()
+    outbox, line = ChannelOutbox(), Line()
     for number in range(100):
         outbox.put(b"%d" % number)
     outbox.finish()
@@ -38,7 +38,7 @@ async def test_frames_leave_in_order_until_the_end() -> None:
 
 
 async def test_after_the_end_nothing_is_queued() -> None:
-    outbox, line = Outbox(), Line()
+    outbox, line = ChannelOutbox(), Line()
     outbox.put(b"last")
     outbox.finish()
     outbox.put(b"too late")
@@ -49,7 +49,7 @@ async def test_after_the_end_nothing_is_queued() -> None:
 
 async def test_full_until_the_frame_on_its_way_has_arrived() -> None:
     """A frame that the socket has not taken is still ours to hold, and counts."""
-    outbox, line = Outbox(max_bytes=10), Line(open_=False)
+    outbox, line = ChannelOutbox(max_bytes=10), Line(open_=False)
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(outbox.drain_to, line.send, line.on_drained)
         outbox.put(b"x" * 10)
@@ -66,7 +66,7 @@ async def test_full_until_the_frame_on_its_way_has_arrived() -> None:
 
 async def test_what_being_drained_puts_is_sent_without_being_woken() -> None:
     """A slow reader's diff is put by the very call that says it has drained."""
-    outbox, line = Outbox(), Line()
+    outbox, line = ChannelOutbox(), Line()
 
     def one_more() -> None:
         line.on_drained()
@@ -81,7 +81,7 @@ async def test_what_being_drained_puts_is_sent_without_being_woken() -> None:
 
 
 async def test_the_end_wakes_an_idle_sender() -> None:
-    outbox, line = Outbox(), Line()
+    outbox, line = ChannelOutbox(), Line()
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(outbox.drain_to, line.send, line.on_drained)
         await anyio.wait_all_tasks_blocked()
@@ -91,7 +91,7 @@ async def test_the_end_wakes_an_idle_sender() -> None:
 
 async def test_waiting_for_an_outbox_to_drain() -> None:
     """Whoever's answers would be too many is answered when these have been read."""
-    outbox, line, through = Outbox(max_bytes=10), Line(open_=False), list[int]()
+    outbox, line, through = ChannelOutbox(max_bytes=10), Line(open_=False), list[int]()
     async with anyio.create_task_group() as tasks:
 
         async def wait(number: int) -> None:

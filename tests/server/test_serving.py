@@ -29,6 +29,8 @@ from tests.server.parts import TroubledStore, stored_answers
 from tests.server.service import SECRET, running, token_for
 from tests.support.client import connect
 
+pytestmark = pytest.mark.usefixtures("transport")
+
 
 async def test_it_serves_until_it_is_stopped() -> None:
     store = MemoryStore()
