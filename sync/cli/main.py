@@ -88,7 +88,7 @@ def serve(
         float | None, typer.Option(help="Until an idle room is unloaded [default: 30].")
     ] = None,
     snapshot_tail: Annotated[
-        int | None, typer.Option(help="Edits until a snapshot is written [default: 500].")
+        int | None, typer.Option(help="Edits until a snapshot is written [default: 5000].")
     ] = None,
     memory_limit: Annotated[
         int | None,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sync.core.errors import ProtocolError
 
 
-@dataclass(frozen=True, slots=True)
-class ClientClocks:
+class ClientClocks(NamedTuple):
     """The clocks ``start <= clock < end`` of one Yjs client id that an edit brought.
 
     ``introduced`` tells that the author handed them on for another subject.
@@ -20,8 +20,7 @@ class ClientClocks:
     introduced: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Persist:
+class Persist(NamedTuple):
     """Append this update to the log; then tell :meth:`Room.committed`.
 
     The room counts its own: the n-th Persist it ever gave must be the n-th that is committed. The
@@ -35,8 +34,7 @@ class Persist:
     clients: tuple[ClientClocks, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(NamedTuple):
     """Send one frame to these connections: the same bytes to all."""
 
     to: tuple[int, ...]

@@ -40,7 +40,7 @@ class Replica:
 
     def apply(self, update: bytes) -> None:
         """Merge a Yjs v1 update that the guard and the causal gate let pass."""
-        _native(self._doc.apply_update, update)
+        _native(_apply, self._doc._doc, update)
 
     def state_vector(self) -> bytes:
         """The encoded state vector: the next clock of every client id."""
@@ -85,6 +85,16 @@ MAP: RootKind = pycrdt.Map
 ARRAY: RootKind = pycrdt.Array
 TEXT: RootKind = pycrdt.Text
 XML: RootKind = pycrdt.XmlFragment
+
+
+def _apply(doc: Any, update: bytes) -> None:
+    """``Doc.apply_update`` without its models, locks and leases: they cost as much as all else."""
+    transaction = doc.create_transaction()
+    try:
+        doc.apply_update(transaction, update)
+        transaction.commit()
+    finally:
+        transaction.drop()
 
 
 def merge(updates: list[bytes]) -> bytes:

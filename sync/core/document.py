@@ -7,10 +7,14 @@ from collections.abc import Iterable, Mapping
 from sync.core.crdt import Replica
 from sync.core.deletions import Ranges, contains, joined
 from sync.core.errors import NativeFailure
-from sync.core.guard import Footprint, inspect
+from sync.core.footprint import Footprint
+from sync.core.guard import inspect
 from sync.core.nesting import BYTES_OF_A_TYPE, MAX_NESTING, Nesting
 from sync.core.surrogates import may_hold_pairs, mend, surrogates
 from sync.core.yprotocol import decode_state_vector
+
+News = Mapping[int, tuple[int, int]]
+"""Of client ids, the clocks (first, end) that a document does not have yet."""
 
 
 class Document:
@@ -26,13 +30,23 @@ class Document:
         """Start with a snapshot, or empty. Raises NativeFailure."""
         self._halves: set[tuple[int, int]] = set()  # see sync.core.surrogates
         self._nesting: Nesting | None = None  # read when there are types enough to nest too deep
-        self._types = len(snapshot or b"") // BYTES_OF_A_TYPE  # at most
+        self._types = 0  # at most
         self._clocks: dict[int, int] = {}
         self._replica = replica or Replica()
         if snapshot is not None:
-            if may_hold_pairs(snapshot):
-                snapshot = self._without_parted(snapshot, {})
-            self._replica.apply(snapshot)
+            self.load(snapshot)
+        else:
+            self._clocks = decode_state_vector(self._replica.state_vector())
+
+    def load(self, snapshot: bytes) -> None:
+        """Take a snapshot, or the next part of one (:func:`sync.core.split.split`).
+
+        Raises NativeFailure.
+        """
+        self._types += len(snapshot) // BYTES_OF_A_TYPE  # at most
+        if may_hold_pairs(snapshot):
+            snapshot = self._without_parted(snapshot, {})
+        self._replica.apply(snapshot)
         self._clocks = decode_state_vector(self._replica.state_vector())
 
     @property
@@ -47,9 +61,13 @@ class Document:
                 self._nesting = Nesting(self._replica.encode())
             self._nesting.check(update, self._clocks)
 
-    def apply(self, update: bytes, footprint: Footprint) -> bool:
-        """Merge an update in; tell whether anything of it was new. Raises NativeFailure."""
-        news = footprint.news(self._clocks)
+    def apply(self, update: bytes, footprint: Footprint, news: News | None = None) -> bool:
+        """Merge an update in; tell whether anything of it was new. Raises NativeFailure.
+
+        ``news``: of the footprint, where the caller has it already.
+        """
+        if news is None:
+            news = footprint.news(self._clocks)
         if not news and not footprint.deleted:
             return False
         self._types += footprint.types
@@ -94,7 +112,7 @@ class Document:
         if any(clocks.get(client) != self._clocks[client] for client in news):
             raise NativeFailure("structs that stand on each other in a circle")
 
-    def _without_parted(self, update: bytes, news: Mapping[int, tuple[int, int]]) -> bytes:
+    def _without_parted(self, update: bytes, news: News) -> bytes:
         """Replace the characters that an update parts, in the document and in the update."""
         read = surrogates(update)
         cuts = read.cuts | {(client, first) for client, (first, _) in news.items()}

@@ -5,22 +5,22 @@ format v1). An update is, per client, a run of structs; then, per client, ranges
 
 :func:`inspect` reads every byte once, in plain Python, and refuses what would make the CRDT
 library panic, eat memory or keep what cannot be loaded again. What it learns on the way is the
-:class:`Footprint`: which clocks an update brings, and which it stands on. :func:`missing` holds
-that against a state vector: an update that stands on something the document lacks must wait,
-because the library loses such updates (law I3 in :mod:`sync.core.room`).
+:class:`Footprint`: which clocks an update brings, and which it stands on. The causal gate
+(:func:`sync.core.footprint.missing`) holds that against a state vector: an update that stands on
+something the document lacks must wait, because the library loses such updates (law I3 in
+:mod:`sync.core.room`).
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 from sync.core.errors import MalformedMessage
+from sync.core.footprint import MAX_CLIENT, Footprint
+from sync.core.stroke import read_stroke
 
 MAX_CLOCK = 2**31
-MAX_CLIENT = 2**53
 MAX_CLIENTS_UPDATE = 64
 MAX_CLIENTS_STEP2 = 4_096
 MAX_STRUCTS = 2**20
@@ -32,62 +32,7 @@ XML_ELEMENT, XML_HOOK, XML_TEXT = 3, 5, 6
 
 ORIGIN, RIGHT_ORIGIN, PARENT_SUB, REF = 0x80, 0x40, 0x20, 0x1F
 
-
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """What an update brings and what it stands on. All ends are exclusive.
-
-    ``writes`` maps a client id to ``(first, end)``: the clocks that follow its last gap. (An update
-    with a Skip block stands on everything before the gap's end.) ``needs`` maps a client id to the
-    clock up to which the document must hold its structs, deletions included, unless the update
-    itself brings them. ``deleted`` lists the ranges it deletes: client id, first clock, end.
-    """
-
-    writes: Mapping[int, tuple[int, int]]
-    needs: Mapping[int, int]
-    structs: int
-    deleted: tuple[tuple[int, int, int], ...]
-    astral: bool  # it writes characters of two UTF-16 code units
-    types: int  # how many shared types it makes
-
-    @property
-    def deletes(self) -> bool:
-        """The update deletes something."""
-        return bool(self.deleted)
-
-    @property
-    def empty(self) -> bool:
-        """The update says nothing at all."""
-        return not self.writes and not self.deleted
-
-    def news(self, clocks: Mapping[int, int]) -> dict[int, tuple[int, int]]:
-        """The clocks that a document at state vector ``clocks`` does not have yet."""
-        have = clocks.get
-        return {
-            client: (max(first, have(client, 0)), end)
-            for client, (first, end) in self.writes.items()
-            if end > have(client, 0)
-        }
-
-
-def missing(footprint: Footprint, clocks: Mapping[int, int]) -> dict[int, int]:
-    """The causal gate: clocks that the update stands on and a document at ``clocks`` lacks.
-
-    Maps each client id to the exclusive end of what must come first; empty when the update may be
-    applied.
-    """
-    lacking: dict[int, int] = {}
-    writes, have = footprint.writes, clocks.get
-    for client, (first, _) in writes.items():
-        if first > have(client, 0):
-            lacking[client] = first
-    for client, end in footprint.needs.items():
-        held = have(client, 0)
-        if end > held:
-            own = writes.get(client)
-            if own is None or own[0] > held or end > own[1]:
-                lacking[client] = max(end, lacking.get(client, 0))
-    return lacking
+_SKIP = bytes((SKIP,))
 
 
 def inspect(update: bytes, max_clients: int = MAX_CLIENTS_UPDATE) -> Footprint:
@@ -98,7 +43,7 @@ def inspect(update: bytes, max_clients: int = MAX_CLIENTS_UPDATE) -> Footprint:
     2^31, more than ``max_clients`` clients, values nested deeper than 64, JSON content (of Yjs
     before 13.0), an origin that comes after its item, text that is not UTF-8, bytes left over.
     """
-    return Inspection(update).run(max_clients)
+    return read_stroke(update) or Inspection(update).run(max_clients)
 
 
 class Inspection:
@@ -161,20 +106,21 @@ class Inspection:
         self.client, self.clock = client, clock
         first = clock
         for _ in range(count):
-            info = self._byte()
-            if info == SKIP:
-                length = self._uint()
-                first = self.clock + length  # everything before must be there already
-            elif info == GC:
-                length = self._uint()
-            else:
-                length = self._item(info)
-            if length <= 0:
-                raise _bad("a struct of length 0")
-            self.clock += length
+            skipped = self.data[self.at : self.at + 1] == _SKIP
+            self.clock += self._struct()
+            if skipped:
+                first = self.clock  # everything before must be there already
             if self.clock >= MAX_CLOCK:
                 raise _bad("a clock above 2^31")
         self.writes[client] = (first, self.clock)
+
+    def _struct(self) -> int:
+        """Read one struct; return its length in clocks."""
+        info = self._byte()
+        length = self._uint() if info in (SKIP, GC) else self._item(info)
+        if length <= 0:
+            raise _bad("a struct of length 0")
+        return length
 
     def _delete_set(self, max_clients: int) -> None:
         count = self._uint()

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from sync.core.guard import Footprint
+from sync.core.actions import ClientClocks
+from sync.core.footprint import Footprint
 
 BARRIER_OVERHEAD = 64
 """What a waiting barrier counts beyond its payload, in bytes."""
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """An update that passed the guard."""
 
     update: bytes
     footprint: Footprint
     live: bool = False  # sent as it happened; a step2 may bring anybody's edits
+
+
+class Echo(NamedTuple):
+    """What a member wrote in one turn, to be sent back when it is on disk."""
+
+    ticket: int
+    updates: Sequence[bytes]
+    brought: Sequence[ClientClocks]
 
 
 @dataclass(slots=True)
@@ -39,7 +49,7 @@ class Member:
 
     # What it waits for from the disk. A ticket is the count of Persist actions up to one.
     wrote_at: int = 0  # the ticket of the last update it sent, or need not send
-    echoes: list[tuple[int, bytes]] = field(default_factory=list)  # (ticket, own update)
+    echoes: list[Echo] = field(default_factory=list)
     barriers: deque[tuple[int | None, bytes]] = field(default_factory=deque)  # None: behind held
     barrier_bytes: int = 0
 
@@ -107,8 +117,8 @@ class Member:
             due.append(payload)
         return due
 
-    def echoes_due(self, saved: int) -> list[bytes]:
+    def echoes_due(self, saved: int) -> list[Echo]:
         """Take its own updates that are on disk now."""
-        due = [update for ticket, update in self.echoes if ticket <= saved]
+        due = [echo for echo in self.echoes if echo.ticket <= saved]
         del self.echoes[: len(due)]
         return due

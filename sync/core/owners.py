@@ -32,14 +32,12 @@ class Owners:
         self, sender: Member, edit: Edit, news: Mapping[int, tuple[int, int]]
     ) -> tuple[ClientClocks, ...]:
         """Note who brought these clocks; tell for the log which of them were handed on."""
+        authors, subject = self._authors, sender.subject
         brought = tuple(
-            ClientClocks(
-                client,
-                start,
-                end,
-                introduced=self._authors.setdefault(client, sender.subject) != sender.subject,
-            )
-            for client, (start, end) in news.items()
+            [
+                ClientClocks(client, start, end, authors.setdefault(client, subject) != subject)
+                for client, (start, end) in news.items()
+            ]
         )
         if edit.live and len(brought) == 1 and not sender.has_presence:
             (only,) = brought

@@ -13,7 +13,8 @@ What this adds, and why (measured with y-websocket 3.0 and 3.1):
   it; nor would it hear them. So the clock of a state that is announced again is raised by one, for
   everyone and for its owner.
 
-Changes gather; :meth:`Presence.flush` gives them as one frame for the whole room.
+Changes gather; :meth:`Presence.flush` gives them as one frame for the whole room: the first at
+once, those that follow within an interval together.
 """
 
 from __future__ import annotations
@@ -56,8 +57,16 @@ class _Person:
 class Presence:
     """The awareness states of one room. Times are seconds of any steady clock."""
 
-    def __init__(self, *, grace: float = 3.0, max_state: int = 8_192, max_ids: int = 16) -> None:
+    def __init__(
+        self,
+        *,
+        grace: float = 3.0,
+        interval: float = 0.0,
+        max_state: int = 8_192,
+        max_ids: int = 16,
+    ) -> None:
         self._grace = grace
+        self._interval = interval  # at least, between two flushes
         self._max_state = max_state  # bytes of JSON
         self._max_ids = max_ids  # client ids per connection
         self._people: dict[int, _Person] = {}
@@ -65,16 +74,19 @@ class Presence:
         self._gone: OrderedDict[int, int] = OrderedDict()  # client id -> last announced clock
         self._changed: dict[int, None] = {}  # client ids, in order of their change
         self._spoken: set[int] = set()  # connections that have sent an awareness message
+        self._now = 0.0
+        self._quiet_until = 0.0  # an interval after the last flush
 
     # -- what happens
 
     def receive(
-        self, connection: int, subject: str, entries: Iterable[AwarenessEntry]
+        self, connection: int, subject: str, entries: Iterable[AwarenessEntry], now: float
     ) -> list[str]:
         """Take one message. Returns the reasons of entries that were refused, for the client.
 
         Raises MalformedMessage when a state is not JSON.
         """
+        self._now = max(self._now, now)
         first = connection not in self._spoken
         self._spoken.add(connection)
         refusals = []
@@ -102,8 +114,9 @@ class Presence:
                 person.owner = None
                 self._left[client] = now
 
-    def expire(self, now: float) -> None:
-        """Remove what outlived its grace."""
+    def tick(self, now: float) -> None:
+        """Let time pass: what outlived its grace is removed."""
+        self._now = max(self._now, now)
         while self._left:
             client, left_at = next(iter(self._left.items()))
             if now < left_at + self._grace:
@@ -114,9 +127,13 @@ class Presence:
     # -- what to tell
 
     def flush(self) -> bytes | None:
-        """One frame with everything that changed since the last call, for everyone."""
-        if not self._changed:
+        """One frame with everything that changed since the last one, for everyone, when it is due.
+
+        The latest state of each client: what came in between nobody needs to see.
+        """
+        if not self.due:
             return None
+        self._quiet_until = self._now + self._interval
         entries = [self._entry(client) for client in self._changed]
         self._changed.clear()
         for entry in entries:
@@ -133,14 +150,17 @@ class Presence:
         return awareness_frame(self._entry(client) for client in clients) if clients else None
 
     @property
-    def changed(self) -> bool:
-        """There is something to flush."""
-        return bool(self._changed)
+    def due(self) -> bool:
+        """There is something to flush, and the interval since the last flush has passed."""
+        return bool(self._changed) and self._now >= self._quiet_until
 
     @property
     def deadline(self) -> float | None:
-        """When :meth:`expire` next has something to do."""
-        return next(iter(self._left.values())) + self._grace if self._left else None
+        """When :meth:`tick` next has something to do."""
+        removal = next(iter(self._left.values())) + self._grace if self._left else None
+        if not self._changed or self.due:
+            return removal
+        return self._quiet_until if removal is None else min(self._quiet_until, removal)
 
     def owner(self, client: int) -> int | None:
         """The live connection that a client id belongs to."""

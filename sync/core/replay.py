@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from sync.core.document import Document
 from sync.core.errors import MalformedMessage, NativeFailure
-from sync.core.guard import Footprint, inspect, missing
+from sync.core.footprint import Footprint, missing
+from sync.core.guard import inspect
 
 _ANY_NUMBER = 2**31  # a log entry may merge the edits of any number of clients
 
@@ -32,13 +33,32 @@ def replay(snapshot: bytes | None, updates: Sequence[bytes]) -> Replay:
     bad row never costs a document. The snapshot was verified when it was written; raises
     NativeFailure when it cannot be loaded all the same.
     """
+    steps = replay_in_steps([snapshot] if snapshot is not None else [], updates)
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            replayed: Replay = end.value
+            return replayed
+
+
+def replay_in_steps(
+    snapshot: Sequence[bytes], updates: Sequence[bytes]
+) -> Generator[None, None, Replay]:
+    """:func:`replay` for whoever has other work too: each step is short.
+
+    ``snapshot``: its parts, in order.
+    """
     left_out: dict[int, str] = {}
     while True:
-        document = Document(snapshot)
-        failed = _apply_all(document, updates, left_out)
+        document = Document()
+        for part in snapshot:
+            document.load(part)
+            yield
+        failed = yield from _apply_all(document, updates, left_out)
         if failed is None:
             break
-    size = len(snapshot or b"") + sum(
+    size = sum(map(len, snapshot)) + sum(
         len(update) for index, update in enumerate(updates) if index not in left_out
     )
     return Replay(document, size, left_out)
@@ -46,11 +66,12 @@ def replay(snapshot: bytes | None, updates: Sequence[bytes]) -> Replay:
 
 def _apply_all(
     document: Document, updates: Sequence[bytes], left_out: dict[int, str]
-) -> int | None:
+) -> Generator[None, None, int | None]:
     """Apply what may be applied. Returns the index of an update that broke the document."""
     for index, update in enumerate(updates):
         if index in left_out:
             continue
+        yield
         footprint = _inspect(update, index, left_out)
         if footprint is None:
             continue

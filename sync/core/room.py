@@ -22,6 +22,7 @@ event loop. When a :class:`Rebuild` was returned, only :meth:`Room.flush`, :meth
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -37,14 +38,9 @@ from sync.core.errors import (
     Overloaded,
     ProtocolError,
 )
-from sync.core.guard import (
-    MAX_CLIENTS_STEP2,
-    MAX_CLIENTS_UPDATE,
-    Footprint,
-    inspect,
-    missing,
-)
-from sync.core.member import Edit, Member
+from sync.core.footprint import Footprint, missing
+from sync.core.guard import MAX_CLIENTS_STEP2, MAX_CLIENTS_UPDATE, inspect
+from sync.core.member import Echo, Edit, Member
 from sync.core.owners import Owners
 from sync.core.presence import Presence
 from sync.core.snapshot import TakenSnapshot
@@ -81,6 +77,7 @@ class RoomLimits:
     awareness_state: int = 8 * 2**10
     awareness_ids: int = 16  # per connection
     awareness_grace: float = 3.0
+    awareness_interval: float = 0.1  # between two frames of what everybody shows
 
 
 class Room:
@@ -91,6 +88,7 @@ class Room:
         self.limits = limits or RoomLimits()
         self.presence = Presence(
             grace=self.limits.awareness_grace,
+            interval=self.limits.awareness_interval,
             max_state=self.limits.awareness_state,
             max_ids=self.limits.awareness_ids,
         )
@@ -101,6 +99,7 @@ class Room:
         self._turn: list[tuple[int, Persist]] = []  # accepted since the last flush, and by whom
         self._unsaved: dict[int, Member] = {}  # members with echoes or barriers to come
         self._holding: dict[int, Member] = {}  # members with held updates, or adrift
+        self._behind: dict[int, Member] = {}  # members that get a diff once they have drained
         self._owners = Owners(self.presence)
         self._whole: tuple[int, bytes] = (-1, b"")  # version and frame of a fresh client's step2
         self._load(document, size)
@@ -128,6 +127,7 @@ class Room:
             return []
         self._unsaved.pop(member, None)
         self._holding.pop(member, None)
+        self._behind.pop(member, None)
         self.presence.leave(member, now)
         self._owners.unbind(member)
         return self._release_held() if not self._broken else []
@@ -146,7 +146,7 @@ class Room:
     @property
     def dirty(self) -> bool:
         """:meth:`flush` has something to do."""
-        return bool(self._turn) or self.presence.changed
+        return bool(self._turn) or self.presence.due
 
     @property
     def settled(self) -> bool:
@@ -166,6 +166,8 @@ class Room:
     @property
     def deadline(self) -> float | None:
         """When :meth:`tick` next has something to do."""
+        if not self._holding:
+            return self.presence.deadline
         times = [m.held_since + self.limits.held_seconds for m in self._holding.values()]
         if (presence := self.presence.deadline) is not None:
             times.append(presence)
@@ -222,7 +224,7 @@ class Room:
             case SyncStep1(state_vector):
                 return [self._answer(sender, state_vector)]
             case Awareness():
-                return self._receive_awareness(sender, message)
+                return self._receive_awareness(sender, message, now)
             case QueryAwareness():
                 everyone = self.presence.everyone()
                 return [Send((sender.id,), everyone)] if everyone is not None else []
@@ -257,11 +259,11 @@ class Room:
             return True
         return footprint.deletes and not self._document.has_deleted(footprint)
 
-    def _receive_awareness(self, sender: Member, message: Awareness) -> list[Action]:
+    def _receive_awareness(self, sender: Member, message: Awareness, now: float) -> list[Action]:
         if not sender.has_presence:
             sender.has_presence = True
             self._owners.unbind(sender.id)  # from now on its own ids are those it shows
-        refusals = self.presence.receive(sender.id, sender.subject, message.entries)
+        refusals = self.presence.receive(sender.id, sender.subject, message.entries, now)
         return [Send((sender.id,), denied_frame(reason)) for reason in refusals]
 
     def _receive_barrier(self, sender: Member, payload: bytes) -> list[Action]:
@@ -276,11 +278,13 @@ class Room:
 
     def _admit(self, sender: Member, edit: Edit, now: float) -> list[Action]:
         """Apply an update, or hold it where it stands on something that is not here."""
-        if not edit.footprint.empty:
-            owner = self._foreign_owner(sender, edit.footprint)
-            if owner is not None or missing(edit.footprint, self._clocks):
-                return self._hold_and_ask(sender, edit, now)
-        return [*self._apply(sender, edit), *self._release_held()]
+        footprint = edit.footprint
+        if not footprint.empty and (
+            missing(footprint, self._clocks) or self._foreign_owner(sender, footprint) is not None
+        ):
+            return self._hold_and_ask(sender, edit, now)
+        actions = self._apply(sender, edit)
+        return [*actions, *self._release_held()] if self._holding else actions
 
     def _hold_and_ask(self, sender: Member, edit: Edit, now: float) -> list[Action]:
         ask = not sender.waiting
@@ -386,9 +390,11 @@ class Room:
         news = edit.footprint.news(self._clocks)
         try:
             if news:
-                self._check_size(len(edit.update))
-                self._document.check(edit.update, edit.footprint)
-            changed = self._document.apply(edit.update, edit.footprint)
+                if self._size + len(edit.update) > self.limits.document:
+                    self._check_size(len(edit.update))
+                if edit.footprint.types:
+                    self._document.check(edit.update, edit.footprint)
+            changed = self._document.apply(edit.update, edit.footprint, news)
         except NativeFailure as failure:
             refusal = MalformedMessage("this Yjs update was refused: it cannot be applied")
             return [Close(sender.id, refusal), self._break(edit.update, failure)]
@@ -406,9 +412,8 @@ class Room:
         return Rebuild(update, str(failure))
 
     def _check_size(self, more: int) -> None:
+        """What it measured last, and all updates since, is too much: measure it again."""
         limit = self.limits.document
-        if self._size + more <= limit:
-            return
         self._size = len(self._document.encode())
         if self._size + more > limit:
             raise DocumentTooLarge(
@@ -432,35 +437,48 @@ class Room:
         actions: list[Action] = []
         if self._turn:
             turn, self._turn = self._turn, []
-            actions += self._persist(turn)
-            actions += self._broadcast(turn)
+            self.accepted += len(turn)
+            actions += [persist for _, persist in turn]
+            self._broadcast(turn, actions)
         if (frame := self.presence.flush()) is not None:
             actions.append(Send(tuple(self._current()), frame))
-        return actions + self._catch_up_drained()
-
-    def _current(self) -> list[int]:
-        """The members that get updates as they come."""
-        return [member.id for member in self._members.values() if member.behind is None]
-
-    def _persist(self, turn: list[tuple[int, Persist]]) -> list[Action]:
-        for member, persist in turn:
-            self.accepted += 1
-            if (sender := self._members.get(member)) is not None:
-                sender.echoes.append((self.accepted, persist.update))
-                self._unsaved[member] = sender
-        return [persist for _, persist in turn]
-
-    def _broadcast(self, turn: list[tuple[int, Persist]]) -> list[Action]:
-        """One frame for all who only listened; who wrote too gets what the others wrote."""
-        current = self._current()
-        writers = {member for member, _ in turn}
-        actions: list[Action] = []
-        if readers := tuple(member for member in current if member not in writers):
-            actions += _updates(readers, [persist.update for _, persist in turn])
-        if len(writers) > 1:
-            for writer in writers.intersection(current):
-                actions += _updates((writer,), [p.update for by, p in turn if by != writer])
+        if self._behind:
+            actions += self._catch_up_drained()
         return actions
+
+    def _current(self) -> Iterable[int]:
+        """The members that get updates as they come."""
+        if not self._behind:
+            return self._members
+        return [member for member in self._members if member not in self._behind]
+
+    def _broadcast(self, turn: list[tuple[int, Persist]], actions: list[Action]) -> None:
+        """One frame for all who only listened; who wrote too gets what the others wrote.
+
+        What it wrote itself a member gets when that is on disk.
+        """
+        tickets = {by: ticket for ticket, (by, _) in enumerate(turn, self.accepted - len(turn) + 1)}
+        merged = _merged([persist for _, persist in turn])
+        if readers := tuple([m for m in self._current() if m not in tickets]):
+            actions += [Send(readers, update_frame(update)) for update in merged]
+        if len(tickets) == 1:
+            ((writer, ticket),) = tickets.items()
+            self._echo_later(writer, ticket, [persist for _, persist in turn], merged)
+            return
+        for writer, ticket in tickets.items():
+            own = [persist for by, persist in turn if by == writer]
+            self._echo_later(writer, ticket, own, _merged(own))
+            if writer in self._members and writer not in self._behind:
+                others = _merged([persist for by, persist in turn if by != writer])
+                actions += [Send((writer,), update_frame(update)) for update in others]
+
+    def _echo_later(
+        self, member: int, ticket: int, own: list[Persist], merged: list[bytes]
+    ) -> None:
+        if (sender := self._members.get(member)) is not None:
+            brought = [clocks for persist in own for clocks in persist.clients]
+            sender.echoes.append(Echo(ticket, merged, brought))
+            self._unsaved[member] = sender
 
     # -- the disk
 
@@ -481,7 +499,8 @@ class Room:
         due = member.echoes_due(self.saved)
         if member.behind is not None:
             return []  # the diff that it will get contains them
-        return _updates((member.id,), due)
+        to = (member.id,)
+        return [Send(to, update_frame(update)) for echo in due for update in echo.updates]
 
     def _barriers_due(self, member: Member) -> list[Action]:
         due = member.barriers_due(self.saved)
@@ -491,7 +510,7 @@ class Room:
 
     def tick(self, now: float) -> list[Action]:
         """Let time pass: presence that outlived its grace, gaps that stayed open."""
-        self.presence.expire(now)
+        self.presence.tick(now)
         actions: list[Action] = []
         for member in list(self._holding.values()):
             if now >= member.held_since + self.limits.held_seconds:
@@ -508,12 +527,13 @@ class Room:
         if slow is not None and slow.behind is None and not self._broken:
             slow.behind = self._sent_to(slow)
             slow.drained = False
+            self._behind[member] = slow
 
     def _sent_to(self, member: Member) -> bytes:
         """The state vector of what a member was sent: its own edits may still have to come back."""
         clocks = dict(self._clocks)
-        for _, update in member.echoes:
-            for client, (first, _) in inspect(update, max_clients=2**31).writes.items():
+        for echo in member.echoes:
+            for client, first, _, _ in echo.brought:
                 clocks[client] = min(clocks[client], first)
         return encode_state_vector(clocks)
 
@@ -527,7 +547,7 @@ class Room:
 
     def _catch_up_drained(self) -> list[Action]:
         actions: list[Action] = []
-        for member in self._members.values():
+        for member in list(self._behind.values()):
             if member.drained:
                 actions += self._catch_up(member)
         return actions
@@ -543,6 +563,7 @@ class Room:
         except NativeFailure as failure:
             return [self._break(b"", failure)]
         slow.behind, slow.drained = None, False
+        del self._behind[slow.id]
         actions: list[Action] = []
         if diff != EMPTY_UPDATE:
             actions.append(Send((slow.id,), update_frame(diff)))
@@ -561,9 +582,10 @@ class Room:
 _GAP = "an edit stands on others that never came; connect again to send everything"
 
 
-def _updates(to: tuple[int, ...], updates: list[bytes]) -> list[Action]:
-    """Send updates as one; where the library cannot merge them, as they are."""
+def _merged(edits: list[Persist]) -> list[bytes]:
+    """Updates as one; where the library cannot merge them, as they are."""
+    updates = [edit.update for edit in edits]
     if len(updates) > 1:
         with suppress(NativeFailure):
-            updates = [merge(updates)]
-    return [Send(to, update_frame(update)) for update in updates]
+            return [merge(updates)]
+    return updates

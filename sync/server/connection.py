@@ -6,7 +6,7 @@ import itertools
 import math
 from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import anyio
 
@@ -14,6 +14,9 @@ from auth.access import AuthError, Identity
 from sync.core.errors import ProtocolError, close_reason
 from sync.core.names import DocumentName
 from sync.server.outbox import Outbox
+
+if TYPE_CHECKING:
+    from sync.server.resident import Resident
 
 EXPIRED = "token-expired"
 """The close reason by which clients know to get a new token."""
@@ -90,7 +93,7 @@ class Pace:
 class Connection:
     """One client and one document."""
 
-    document: DocumentName
+    resident: Resident
     identity: Identity
     pace: Pace
     outbox: Outbox
@@ -98,6 +101,10 @@ class Connection:
     id: int = field(default_factory=lambda: next(_ids))
     verdict: Verdict | None = None
     received: int = 0  # messages
+
+    @property
+    def document(self) -> DocumentName:
+        return self.resident.document
 
     def end(self, verdict: Verdict) -> None:
         """Stop reading; nothing more is queued. The first verdict stands."""

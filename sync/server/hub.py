@@ -29,10 +29,12 @@ from sync.core.errors import (
     Overloaded,
     ProtocolError,
 )
-from sync.core.guard import MAX_CLIENTS_STEP2, MAX_CLIENTS_UPDATE, Footprint
+from sync.core.footprint import Footprint
+from sync.core.guard import MAX_CLIENTS_STEP2, MAX_CLIENTS_UPDATE
 from sync.core.names import DocumentName
 from sync.core.room import RoomLimits
 from sync.core.yprotocol import (
+    Barrier,
     Message,
     QueryAwareness,
     RenewToken,
@@ -70,7 +72,7 @@ class HubLimits:
     message_burst: float = 5_000.0
     barrier_bytes: int = 256 * 2**10  # of one connection's barriers waiting for the disk
     unload_seconds: float = 30.0
-    snapshot_tail: int = 500  # entries
+    snapshot_tail: int = 5_000  # entries; a thousand load in some 10 ms
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,8 @@ class Hub:
         self._verifier = verifier
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
+        self._small_message = min(limits.message, limits.room.document)
         self._rehearsal = Rehearsal()
         self._snapshots = Snapshots(store, self._rehearsal)
         self.rooms = Rooms(
@@ -107,6 +111,7 @@ class Hub:
             self._perform,
             limits=limits.room,
             unload_seconds=limits.unload_seconds,
+            rehearsal=self._rehearsal,
         )
         self._connections: dict[int, Connection] = {}
         self._expiries: dict[int, asyncio.TimerHandle] = {}
@@ -171,7 +176,7 @@ class Hub:
         self._check_capacity(identity)  # again: loading took time
         limits = self.limits
         pace = Pace(limits.message_rate, limits.message_burst)
-        connection = Connection(document, identity, pace, outbox, stop_reading)
+        connection = Connection(resident, identity, pace, outbox, stop_reading)
         self._admit(resident, connection, access)
         return connection
 
@@ -212,9 +217,9 @@ class Hub:
         if not self._subjects[subject]:
             del self._subjects[subject]
         connection.outbox.finish()
-        resident = self.rooms[connection.document]
+        resident = connection.resident
         del resident.connections[connection.id]
-        self._perform(resident, resident.room.leave(connection.id, self._loop.time()))
+        self._perform(resident, resident.room.leave(connection.id, self._now()))
         if not resident.room.members:
             self.rooms.unload_later(resident)
         log.info(
@@ -266,13 +271,14 @@ class Hub:
             return None
         if self._draining:
             return Wait(math.inf)  # until the connection is closed
-        resident = self.rooms[connection.document]
-        if self._must_wait(resident, connection):
-            return self._feed_later(resident, connection, frame)
+        resident = connection.resident
+        if resident.room.broken or self.journal.full:
+            return self._feed_later(connection, frame)
         connection.received += 1
         try:
             message = decode(frame)
-            self._check_size(message, len(frame))
+            if len(frame) > self._small_message:
+                self._check_size(message, len(frame))
         except ProtocolError as error:
             self.end(connection, Verdict.of(error))
             return None
@@ -282,20 +288,38 @@ class Hub:
         self, resident: Resident, connection: Connection, message: Message
     ) -> Awaitable[None] | None:
         match message:
-            case RenewToken(token):
-                return self._renew_token(resident, connection, token)
             case SyncUpdate(update) | SyncStep2(update) if is_large(update):
                 return self._take_large(resident, connection, message, update)
+            case SyncUpdate():
+                pass
+            case RenewToken(token):
+                return self._renew_token(resident, connection, token)
             case SyncStep1() | QueryAwareness() if connection.outbox.full:
                 return self._answer_later(resident, connection, message)
-        began = time.perf_counter()
-        now = self._loop.time()
-        self._perform(resident, resident.room.receive(connection.id, message, now))
+        began, now = time.perf_counter(), self._now()
+        actions = resident.room.receive(connection.id, message, now)
+        if actions or not resident.flush_scheduled:
+            self._perform(resident, actions)
         delay = connection.pace.delay(now)
         spent = time.perf_counter() - began
         if spent > SLOW_SECONDS:  # whoever costs much gets its share and no more
             delay = max(delay, spent * SLOW_FACTOR)
-        return Wait(delay) if delay else None
+        if delay:
+            return Wait(delay)
+        if isinstance(message, Barrier) and self._too_many_barriers(connection):
+            return self._until_barriers_are_released(connection)
+        return None
+
+    def _too_many_barriers(self, connection: Connection) -> bool:
+        room = connection.resident.room
+        return (
+            connection.verdict is None
+            and room.unsaved_barrier_bytes(connection.id) > self.limits.barrier_bytes
+        )
+
+    async def _until_barriers_are_released(self, connection: Connection) -> None:
+        while self._too_many_barriers(connection):
+            await self.journal.progress()
 
     async def _answer_later(
         self, resident: Resident, connection: Connection, message: Message
@@ -315,19 +339,12 @@ class Hub:
         while resident.room.broken:
             await resident.renewed.wait()
         if connection.verdict is None:
-            now = self._loop.time()
+            now = self._now()
             self._perform(resident, resident.room.receive(connection.id, message, now, footprint))
 
-    def _must_wait(self, resident: Resident, connection: Connection) -> bool:
-        room = resident.room
-        return (
-            room.broken
-            or self.journal.full
-            or room.unsaved_barrier_bytes(connection.id) > self.limits.barrier_bytes
-        )
-
-    async def _feed_later(self, resident: Resident, connection: Connection, frame: bytes) -> None:
-        while connection.verdict is None and self._must_wait(resident, connection):
+    async def _feed_later(self, connection: Connection, frame: bytes) -> None:
+        resident = connection.resident
+        while connection.verdict is None and (resident.room.broken or self.journal.full):
             if resident.room.broken:
                 await resident.renewed.wait()
             else:
@@ -359,10 +376,10 @@ class Hub:
         accepted: list[Persist] = []
         for action in actions:
             match action:
-                case Send(to, frame):
-                    self._send(resident, to, frame)
                 case Persist():
                     accepted.append(action)
+                case Send(to, frame):
+                    self._send(resident, to, frame)
                 case Close(member, error):
                     if (connection := self._connections.get(member)) is not None:
                         self.end(connection, Verdict.of(error))
@@ -420,7 +437,7 @@ class Hub:
     def drained(self, connection: Connection) -> None:
         """Everything in the connection's outbox was sent: what it missed meanwhile is due."""
         if connection.id in self._connections:
-            resident = self.rooms[connection.document]
+            resident = connection.resident
             self._perform(resident, resident.room.catch_up(connection.id))
 
     def _tick_at(self, resident: Resident, when: float) -> None:
@@ -434,9 +451,9 @@ class Hub:
     def _tick(self, resident: Resident) -> None:
         resident.timer = None
         if resident.room.broken:
-            self._tick_at(resident, self._loop.time() + 0.1)
+            self._tick_at(resident, self._now() + 0.1)
         else:
-            self._perform(resident, resident.room.tick(self._loop.time()))
+            self._perform(resident, resident.room.tick(self._now()))
 
     # -- the disk
 
@@ -471,7 +488,7 @@ class Hub:
         )
 
     async def _renew_token(self, resident: Resident, connection: Connection, token: str) -> None:
-        await anyio.sleep(connection.pace.delay(self._loop.time()))
+        await anyio.sleep(connection.pace.delay(self._now()))
         try:
             identity = await self._verifier.verify(token)
         except AuthError as error:

@@ -1,12 +1,16 @@
 """The one writer: every accepted edit goes through here to disk.
 
 Rooms submit; the journal takes all that came since its last commit into one transaction (group
-commit) and says so when it is on disk. When the store cannot take it, the journal keeps its batch
-and tries again until it can: nothing is acknowledged meanwhile, nothing forgotten.
+commit) and says so when it is on disk. Where many documents are edited at once, commits keep a
+small distance, so that one sync to disk serves several edits; who edits alone never waits.
+
+When the store cannot take it, the journal keeps its batch and tries again until it can: nothing is
+acknowledged meanwhile, nothing forgotten.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -24,6 +28,14 @@ MAX_BATCH = 10_000
 FULL_BYTES = 16 * 2**20
 """Bytes that wait for the disk from which senders are made to wait."""
 
+APART_SECONDS = 0.008
+"""Between the beginnings of two commits, while many documents are edited."""
+
+MANY_DOCUMENTS = 8
+"""Edited within CROWD_SECONDS."""
+
+CROWD_SECONDS = 0.1
+
 _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
@@ -31,6 +43,23 @@ _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 class _Submission:
     edits: Sequence[Edit]
     committed: Callable[[Position], None]
+
+
+class _Crowd:
+    """How many documents were edited of late."""
+
+    def __init__(self) -> None:
+        self._edited: set[str] = set()
+        self._until = 0.0
+        self.dense = False
+
+    def note(self, document: str, now: float) -> None:
+        if now >= self._until:
+            just_ended = now < self._until + CROWD_SECONDS
+            self.dense = just_ended and len(self._edited) >= MANY_DOCUMENTS
+            self._edited.clear()
+            self._until = now + CROWD_SECONDS
+        self._edited.add(document)
 
 
 class Journal:
@@ -43,6 +72,9 @@ class Journal:
         self._progress = anyio.Event()
         self._unsaved = 0  # submissions that are not on disk
         self._bytes = 0
+        self._crowd = _Crowd()
+        self._now = asyncio.get_running_loop().time
+        self._not_before = 0.0  # the next commit, while there is a crowd
         self.failing: str | None = None
         """Why the last commit did not succeed; None while all is well."""
 
@@ -53,6 +85,7 @@ class Journal:
         once all are on disk.
         """
         self._queue.append(_Submission(edits, committed))
+        self._crowd.note(edits[0].document, self._now())
         self._unsaved += 1
         self._bytes += sum(len(edit.update) for edit in edits)
         self._wake.set()
@@ -87,6 +120,9 @@ class Journal:
             if not self._queue:
                 self._wake = anyio.Event()
                 await self._wake.wait()
+            if self._crowd.dense and (wait := self._not_before - self._now()) > 0:
+                await anyio.sleep(wait)
+            self._not_before = self._now() + APART_SECONDS
             await self._commit(self._take())
 
     def _take(self) -> list[_Submission]:

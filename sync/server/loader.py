@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Generator
+
+import anyio.lowlevel
+
 from persistence.store import Store, StoredDocument, StoreError
 from sync.core.errors import NativeFailure, Overloaded
 from sync.core.names import DocumentName
-from sync.core.replay import Replay, replay
+from sync.core.replay import Replay, replay_in_steps
 from sync.core.room import Room, RoomLimits
+from sync.server.rehearsal import Rehearsal
 from sync.server.resident import Resident
 from sync.server.telemetry import logger
 
 log = logger(__name__)
 
 
+STEP_SECONDS = 0.005
+"""How long a document that is loaded holds the event loop at a time."""
+
+
 class Loader:
     """Makes rooms of stored documents."""
 
-    def __init__(self, store: Store, limits: RoomLimits) -> None:
+    def __init__(self, store: Store, limits: RoomLimits, rehearsal: Rehearsal) -> None:
         self._store = store
         self._limits = limits
+        self._rehearsal = rehearsal
 
     async def load(self, document: DocumentName) -> Resident:
         """Load a document into a room of its own.
@@ -26,7 +37,7 @@ class Loader:
         Raises Overloaded when it cannot be loaded now; never gives an empty room in its place.
         """
         stored = await self._read(document)
-        replayed = self._replay(stored)
+        replayed = await self._replay(stored)
         room = Room(replayed.document, replayed.size, self._limits)
         return Resident(
             document,
@@ -40,7 +51,7 @@ class Loader:
 
     async def replay(self, document: DocumentName) -> Replay:
         """Make a document's replica again. Raises Overloaded."""
-        return self._replay(await self._read(document))
+        return await self._replay(await self._read(document))
 
     async def _read(self, document: DocumentName) -> StoredDocument:
         try:
@@ -49,7 +60,7 @@ class Loader:
             log.error("a document cannot be read", document=document, error=str(error))
             raise Overloaded("the document cannot be loaded now: come back later") from error
 
-    def _replay(self, stored: StoredDocument) -> Replay:
+    async def _replay(self, stored: StoredDocument) -> Replay:
         for damage in stored.damaged:
             log.error(
                 "a damaged row was left out",
@@ -58,9 +69,10 @@ class Loader:
                 what=damage.what,
                 reason=damage.reason,
             )
-        snapshot = stored.snapshot.update if stored.snapshot else None
+        snapshot = await self._rehearsal.split(stored.snapshot.update) if stored.snapshot else []
         try:
-            replayed = replay(snapshot, [entry.edit.update for entry in stored.entries])
+            steps = replay_in_steps(snapshot, [entry.edit.update for entry in stored.entries])
+            replayed = await _interleaved(steps)
         except NativeFailure as failure:
             log.error("a snapshot cannot be loaded", document=stored.document, failure=str(failure))
             raise Overloaded("the document cannot be loaded now: come back later") from failure
@@ -73,3 +85,17 @@ class Loader:
                 reason=reason,
             )
         return replayed
+
+
+async def _interleaved(steps: Generator[None, None, Replay]) -> Replay:
+    """Take all steps, and let others have their turn now and then."""
+    began = time.perf_counter()
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            replayed: Replay = end.value
+            return replayed
+        if time.perf_counter() - began > STEP_SECONDS:
+            await anyio.lowlevel.checkpoint()
+            began = time.perf_counter()

@@ -16,12 +16,22 @@ from anyio import to_process
 
 from sync.core.document import Document
 from sync.core.errors import MalformedMessage, NativeFailure, Overloaded
-from sync.core.guard import Footprint, inspect, missing
+from sync.core.footprint import Footprint, missing
+from sync.core.guard import inspect
 from sync.core.snapshot import TakenSnapshot
+from sync.core.split import split
 from sync.server.deep_stack import run_deep
 
 LARGE = 64 * 2**10
 """Bytes from which an update, or a snapshot, is tried out elsewhere."""
+
+SMALL = 8 * 2**10
+"""Bytes up to which a snapshot is verified at once: that takes a millisecond or two."""
+
+SPLIT = 512 * 2**10
+"""Bytes from which a snapshot is loaded in parts: whole it would hold the loop for 15 ms."""
+
+PART = 64 * 2**10
 
 MANY_CLIENTS = 64
 """Edits of more clients than this can cost the library seconds in a few kilobytes."""
@@ -85,19 +95,36 @@ class Rehearsal:
                 limiter=self._trying,
             )
 
+    async def split(self, snapshot: bytes) -> list[bytes]:
+        """A snapshot in parts, if that can be had; else whole."""
+        if len(snapshot) <= SPLIT:
+            return [snapshot]
+        try:
+            with anyio.fail_after(VERIFY_SECONDS):
+                return await to_process.run_sync(
+                    _split, snapshot, cancellable=True, limiter=self._verifying
+                )
+        except (TimeoutError, anyio.BrokenWorkerProcess, OSError, MalformedMessage):
+            return [snapshot]
+
     async def verify(self, taken: TakenSnapshot) -> bool:
         """Tell whether a snapshot can be loaded again; False as well when that takes too long."""
         try:
             with anyio.fail_after(VERIFY_SECONDS):
                 return await to_process.run_sync(
-                    verify_snapshot, taken, cancellable=True, limiter=self._verifying
+                    _verify, taken, cancellable=True, limiter=self._verifying
                 )
         except (TimeoutError, anyio.BrokenWorkerProcess, OSError):
             return False
 
 
-def verify_snapshot(taken: TakenSnapshot) -> bool:
-    """Verify on a deep stack."""
+def _split(snapshot: bytes) -> list[bytes]:
+    """In the worker."""
+    return split(snapshot, PART)
+
+
+def _verify(taken: TakenSnapshot) -> bool:
+    """In the worker: verify on a deep stack."""
     return run_deep(taken.verify)
 
 

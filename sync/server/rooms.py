@@ -16,6 +16,7 @@ from sync.core.names import DocumentName
 from sync.core.room import RoomLimits
 from sync.server.journal import Journal
 from sync.server.loader import Loader
+from sync.server.rehearsal import Rehearsal
 from sync.server.resident import Resident
 from sync.server.snapshots import Snapshots
 from sync.server.telemetry import logger
@@ -46,13 +47,14 @@ class Rooms:
         *,
         limits: RoomLimits,
         unload_seconds: float,
+        rehearsal: Rehearsal,
     ) -> None:
         self._journal = journal
         self._snapshots = snapshots
         self._tasks = tasks
         self._perform = perform
         self._unload_seconds = unload_seconds
-        self._loader = Loader(store, limits)
+        self._loader = Loader(store, limits, rehearsal)
         self._loop = asyncio.get_running_loop()
         self._residents: dict[DocumentName, Resident] = {}
         self._loading: dict[DocumentName, _Loading] = {}

@@ -7,7 +7,7 @@ import time
 from persistence.store import Position, Snapshot, Store, StoreError
 from sync.core.errors import NativeFailure
 from sync.core.snapshot import TakenSnapshot
-from sync.server.rehearsal import LARGE, Rehearsal, verify_snapshot
+from sync.server.rehearsal import SMALL, Rehearsal
 from sync.server.resident import PendingSnapshot, Resident
 from sync.server.telemetry import logger
 
@@ -55,6 +55,6 @@ class Snapshots:
             resident.writing_snapshot = False
 
     async def _verify(self, taken: TakenSnapshot) -> bool:
-        if len(taken.update) > LARGE:
+        if len(taken.update) > SMALL:
             return await self._rehearsal.verify(taken)
-        return verify_snapshot(taken)
+        return taken.verify()

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from sync.core.crdt import Replica
 from sync.core.errors import MalformedMessage
-from sync.core.guard import MAX_CLIENTS_STEP2, Footprint, inspect, missing
+from sync.core.footprint import Footprint, missing
+from sync.core.guard import MAX_CLIENTS_STEP2, inspect
 from sync.core.wire import encode_bytes, encode_uint
 from tests.core.authors import Author
 

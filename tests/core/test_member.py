@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sync.core.guard import inspect
-from sync.core.member import BARRIER_OVERHEAD, Edit, Member
+from sync.core.member import BARRIER_OVERHEAD, Echo, Edit, Member
 from tests.core.authors import Author
 
 
@@ -84,7 +84,7 @@ def test_a_barrier_behind_held_edits_has_no_ticket_yet(member: Member) -> None:
 
 
 def test_echoes_come_by_ticket(member: Member) -> None:
-    member.echoes = [(1, b"a"), (2, b"b"), (3, b"d")]
-    assert member.echoes_due(2) == [b"a", b"b"]
-    assert member.echoes_due(2) == []
-    assert member.echoes_due(3) == [b"d"]
+    member.echoes = [Echo(1, [b"a"], ()), Echo(2, [b"b"], ()), Echo(3, [b"d"], ())]
+    assert [e.updates for e in member.echoes_due(2)] == [[b"a"], [b"b"]]
+    assert [e.updates for e in member.echoes_due(2)] == []
+    assert [e.updates for e in member.echoes_due(3)] == [[b"d"]]

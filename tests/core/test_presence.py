@@ -39,7 +39,7 @@ class Here:
         self.presence = Presence(**limits)
 
     def show(self, connection: int, *entries: AwarenessEntry, subject: str = "") -> list[str]:
-        return self.presence.receive(connection, subject or f"s{connection}", entries)
+        return self.presence.receive(connection, subject or f"s{connection}", entries, 0.0)
 
     def expect(self, *expected: tuple[int, int, object]) -> None:
         """The next frame for everybody says exactly this."""
@@ -144,7 +144,7 @@ def test_a_new_socket_of_the_subject_takes_over_in_its_first_message(here: Here)
     here.expect((A, 3, "here"), (B, 3, "here"))
     assert here.presence.owner(A) == 4
     here.presence.leave(ALICE, 0)  # the old socket is found dead later
-    here.presence.expire(60)
+    here.presence.tick(60)
     here.expect()
     here.expect_here(A, B)
 
@@ -175,9 +175,9 @@ def test_another_subject_does_not_take_over_in_the_grace(here: Here) -> None:
 def test_who_left_goes_after_the_grace(here: Here) -> None:
     here.presence.leave(ALICE, 10)
     assert here.presence.deadline == 13
-    here.presence.expire(12.9)
+    here.presence.tick(12.9)
     here.expect()
-    here.presence.expire(13)
+    here.presence.tick(13)
     here.expect((A, 3, None))
     assert here.presence.deadline is None
     assert len(here.presence) == 1
@@ -186,14 +186,14 @@ def test_who_left_goes_after_the_grace(here: Here) -> None:
 def test_who_returns_within_the_grace_is_never_removed(here: Here) -> None:
     here.presence.leave(ALICE, 10)
     here.show(4, entry(A, 2), subject="s1")
-    here.presence.expire(99)
+    here.presence.tick(99)
     here.expect((A, 3, "here"), (B, 3, "here"))
     here.expect_here(A, B)
 
 
 def test_who_returns_after_removal_is_announced_above_the_removal(here: Here) -> None:
     here.presence.leave(ALICE, 10)
-    here.presence.expire(13)
+    here.presence.tick(13)
     here.expect((A, 3, None))
     here.show(4, entry(A, 2), subject="s1")
     here.expect((A, 4, "here"), (B, 3, "here"))
@@ -219,7 +219,7 @@ def test_leaving_takes_all_ids_of_the_connection(here: Here) -> None:
     here.show(ALICE, entry(C, 1))
     here.presence.flush()
     here.presence.leave(ALICE, 0)
-    here.presence.expire(3)
+    here.presence.tick(3)
     here.expect((A, 3, None), (C, 3, None))
 
 
@@ -287,7 +287,7 @@ def test_nobody_is_here_at_first() -> None:
     assert presence.everyone() is None
     assert presence.flush() is None
     assert presence.owner(A) is None
-    assert not presence.changed
+    assert not presence.due
 
 
 # -- stock clients
@@ -332,7 +332,7 @@ class Party:
             self.exchanged += 1
             connection = self.connections[client.client]
             entries = self.up[client.client].popleft()
-            self.presence.receive(connection, f"s{client.client}", entries)
+            self.presence.receive(connection, f"s{client.client}", entries, self.now)
 
     def flush(self) -> None:
         if (frame := self.presence.flush()) is not None:
@@ -348,7 +348,7 @@ class Party:
     def rest(self, most: int) -> None:
         """Let everything arrive. It must come to rest within so many messages to the server."""
         before = self.exchanged
-        while any(self.up.values()) or any(self.down.values()) or self.presence.changed:
+        while any(self.up.values()) or any(self.down.values()) or self.presence.due:
             for client in self.clients:
                 self.arrive(client)
             self.flush()
@@ -388,7 +388,7 @@ def test_who_returns_sees_all_and_is_seen_at_once(away: float) -> None:
     party.rest(most=100)
     party.close(party.clients[0])
     party.now += away
-    party.presence.expire(party.now)
+    party.presence.tick(party.now)
     party.rest(most=100)
     party.open(party.clients[0])
     party.rest(most=100)
@@ -442,7 +442,7 @@ def test_whatever_happens_it_comes_to_rest(happenings: list[tuple[int, int]]) ->
                 party.close(client)
             case _:
                 party.now += 1
-                party.presence.expire(party.now)
+                party.presence.tick(party.now)
                 if client.client not in party.up:
                     party.open(client)
     for client in party.clients:

@@ -107,6 +107,14 @@ class TroubledStore:
         self.compacted.append(snapshot)
         await self.inner.compact(snapshot)
 
+    async def thin(self, document: str, before: float) -> int:
+        await self._trouble()
+        return await self.inner.thin(document, before)
+
+    async def reclaim(self) -> int:
+        await self._trouble()
+        return await self.inner.reclaim()
+
     async def heads(self, prefix: str = "") -> list[Head]:
         return await self.inner.heads(prefix)
 

@@ -7,9 +7,12 @@ import random
 import pytest
 
 from auth.access import TokenExpired, TokenInvalid
+from sync.core.document import Document
 from sync.core.errors import Draining, Forbidden, MalformedMessage, ProtocolError
+from sync.core.room import Room
 from sync.server.connection import Connection, Pace, Verdict
 from sync.server.outbox import ChannelOutbox
+from sync.server.resident import Resident
 from tests.server.parts import DRAFT, identity
 
 
@@ -68,10 +71,16 @@ def test_a_close_reason_fits_its_frame() -> None:
     assert len(Verdict(4400, "ü" * 200).close_reason.encode()) <= 123
 
 
+def a_resident() -> Resident:
+    return Resident(DRAFT, Room(Document(), 0))
+
+
 async def test_the_first_verdict_stands() -> None:
     stops: list[bool] = []
     outbox = ChannelOutbox()
-    connection = Connection(DRAFT, identity(), Pace(0, 1), outbox, lambda: stops.append(True))
+    connection = Connection(
+        a_resident(), identity(), Pace(0, 1), outbox, lambda: stops.append(True)
+    )
     connection.end(Verdict(4401, "first"))
     connection.end(Verdict(1012, "second"))
     outbox.put(b"too late")

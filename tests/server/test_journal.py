@@ -143,3 +143,26 @@ async def test_a_settled_journal_does_not_wait() -> None:
     journal = Journal(MemoryStore())
     with anyio.fail_after(1):
         await journal.settle()
+
+
+async def test_in_a_crowd_commits_keep_their_distance(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One sync to disk serves what many rooms send within some milliseconds."""
+    monkeypatch.setattr(journal_module, "APART_SECONDS", 0.05)
+    monkeypatch.setattr(journal_module, "CROWD_SECONDS", 0.02)
+    store = TroubledStore()
+    async with running(store) as journal:
+        edits, began = 0, anyio.current_time()
+        while anyio.current_time() < began + 0.3:
+            journal.submit([an_edit(f"drafts/{edits % 20}")], noted([]))
+            edits += 1
+            await anyio.sleep(0.001)
+        await journal.settle()
+    assert store.appends < edits / 5
+
+
+async def test_who_edits_alone_never_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(journal_module, "APART_SECONDS", 3_600)
+    async with running(TroubledStore()) as journal:
+        for _ in range(50):
+            journal.submit([an_edit()], noted([]))
+            await journal.settle()

@@ -16,6 +16,7 @@ from sync.core.content import content
 from sync.core.errors import Overloaded
 from sync.core.room import RoomLimits
 from sync.server.loader import Loader
+from sync.server.rehearsal import Rehearsal
 from sync.server.resident import Resident
 from tests.server.parts import DRAFT, TroubledStore, an_edit, identity, open_office
 from tests.support.client import ROOT
@@ -39,7 +40,7 @@ def answers(resident: Resident) -> dict[str, object]:
 
 
 async def test_a_document_that_was_never_written_is_empty() -> None:
-    resident = await Loader(MemoryStore(), RoomLimits()).load(DRAFT)
+    resident = await Loader(MemoryStore(), RoomLimits(), Rehearsal()).load(DRAFT)
     assert (answers(resident), resident.position, resident.tail) == ({}, 0, 0)
 
 
@@ -47,7 +48,7 @@ async def test_a_log_is_played_again() -> None:
     store = MemoryStore()
     edits = history(10)
     await store.append(edits)
-    resident = await Loader(store, RoomLimits()).load(DRAFT)
+    resident = await Loader(store, RoomLimits(), Rehearsal()).load(DRAFT)
     assert answers(resident) == {f"q{n}": n for n in range(10)}
     assert (resident.position, resident.tail, resident.snapshot_size) == (10, 10, 0)
     assert resident.tail_size == sum(len(edit.update) for edit in edits)
@@ -57,7 +58,7 @@ async def test_a_snapshot_and_what_came_after() -> None:
     store = MemoryStore()
     edits = history(10)
     await store.append(edits[:6])
-    loader = Loader(store, RoomLimits())
+    loader = Loader(store, RoomLimits(), Rehearsal())
     taken = (await loader.load(DRAFT)).room.snapshot()
     whole = taken.update
     await store.compact(Snapshot(DRAFT, Position(6), whole, taken.state_vector, 1.0))
@@ -71,7 +72,7 @@ async def test_what_cannot_be_read_is_not_empty() -> None:
     store = TroubledStore()
     store.failure = StoreUnavailable("the disk fails")
     with pytest.raises(Overloaded):
-        await Loader(store, RoomLimits()).load(DRAFT)
+        await Loader(store, RoomLimits(), Rehearsal()).load(DRAFT)
 
 
 async def test_a_snapshot_that_cannot_be_imported_is_not_empty() -> None:
@@ -80,7 +81,7 @@ async def test_a_snapshot_that_cannot_be_imported_is_not_empty() -> None:
     bad = Snapshot(DRAFT, Position(1), b"\x01\x01\x00\x00\x00", b"\x00", 1.0)
     store.replaced[DRAFT] = StoredDocument(DRAFT, bad, (), Position(1))
     with pytest.raises(Overloaded):
-        await Loader(store, RoomLimits()).load(DRAFT)
+        await Loader(store, RoomLimits(), Rehearsal()).load(DRAFT)
 
 
 @pytest.mark.parametrize("bad", [b"", b"garbage", b"\x01\x01\x07\x00\xff", bytes(50)])
@@ -89,7 +90,7 @@ async def test_one_entry_that_cannot_be_applied_never_costs_the_document(
 ) -> None:
     store = MemoryStore()
     await store.append([*history(3), Edit(DRAFT, bad, "mallory", (), 1.0), an_edit(key="later")])
-    resident = await Loader(store, RoomLimits()).load(DRAFT)
+    resident = await Loader(store, RoomLimits(), Rehearsal()).load(DRAFT)
     assert answers(resident) == {"q0": 0, "q1": 1, "q2": 2, "later": 1}
     assert resident.position == 5
     left_out = [r for r in caplog.records if "left out" in r.getMessage()]
@@ -103,11 +104,11 @@ async def test_a_damaged_row_costs_itself_and_what_stands_on_it(
     async with open_sqlite(path) as store:
         await store.append([*history(4), an_edit(key="other")])
     other = sqlite3.connect(path)
-    other.execute("UPDATE entries SET author = 'mallory' WHERE position = 3")
+    other.execute("UPDATE entries SET author = author + 1 WHERE position = 3")
     other.commit()
     other.close()
     async with open_sqlite(path) as store:
-        resident = await Loader(store, RoomLimits()).load(DRAFT)
+        resident = await Loader(store, RoomLimits(), Rehearsal()).load(DRAFT)
     assert answers(resident) == {"q0": 0, "q1": 1, "other": 1}
     assert "a damaged row was left out" in caplog.text
 

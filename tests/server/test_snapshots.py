@@ -108,7 +108,7 @@ async def test_a_snapshot_holds_what_stands_before_it_and_no_more(seed: int) -> 
 async def test_one_that_fails_its_verification_leaves_the_log(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(snapshots_module, "verify_snapshot", lambda *_: False)
+    monkeypatch.setattr(TakenSnapshot, "verify", lambda _: False)
     store = TroubledStore()
     async with open_office(store, unload_seconds=0.001) as office:
         await edit_many(office, 3)
@@ -144,7 +144,7 @@ async def test_a_bug_in_making_them_costs_no_more_than_themselves(
     def fail(_taken: TakenSnapshot) -> bool:
         raise RuntimeError("a bug")
 
-    monkeypatch.setattr(snapshots_module, "verify_snapshot", fail)
+    monkeypatch.setattr(TakenSnapshot, "verify", fail)
     store = TroubledStore()
     async with open_office(store, unload_seconds=0.001) as office:
         client = await office.join()
@@ -180,7 +180,7 @@ async def test_large_ones_are_verified_elsewhere(monkeypatch: pytest.MonkeyPatch
         return True
 
     monkeypatch.setattr(rehearsal_module.Rehearsal, "verify", verify)
-    monkeypatch.setattr(snapshots_module, "LARGE", 1_000)
+    monkeypatch.setattr(snapshots_module, "SMALL", 1_000)
     store = TroubledStore()
     async with open_office(store, unload_seconds=0.001) as office:
         client = await office.join()
