@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import secrets
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import takewhile
 
-from persistence.checks import check_batch, check_snapshot
+from persistence.checks import check_batch, check_name, check_range, check_snapshot
 from persistence.store import (
     NOWHERE,
     Edit,
@@ -16,18 +18,25 @@ from persistence.store import (
     Snapshot,
     StoredDocument,
     StoreError,
+    to_milliseconds,
 )
 
 
 @dataclass(slots=True)
 class _Document:
+    first: Edit
+    last: Edit
+    head: Position = NOWHERE
     entries: list[Entry] = field(default_factory=list)  # in the order of their positions
-    size: int = 0
     snapshot: Snapshot | None = None
+    thinned: Position = NOWHERE
 
-    @property
-    def head(self) -> Position:
-        return self.entries[-1].position
+    def is_entry(self, position: Position) -> bool:
+        """Whether there is, or was, an entry of the document at a position, as far as is known."""
+        return 0 < position <= self.thinned or any(e.position == position for e in self.entries)
+
+    def behind(self, position: Position) -> list[Entry]:
+        return self.entries[bisect_right(self.entries, position, key=_position) :]
 
 
 class MemoryStore:
@@ -46,12 +55,13 @@ class MemoryStore:
     async def append(self, batch: Sequence[Edit]) -> Position:
         self._check_open()
         check_batch(batch)
+        kept = [_checked(edit) for edit in batch]
         first = Position(self._last + 1)
-        for position, edit in enumerate(batch, first):
-            document = self._documents.setdefault(edit.document, _Document())
-            document.entries.append(Entry(Position(position), edit))
-            document.size += len(edit.update)
-        self._last = Position(self._last + len(batch))
+        for edit in kept:
+            self._last = Position(self._last + 1)
+            document = self._documents.setdefault(edit.document, _Document(edit, edit))
+            document.entries.append(Entry(self._last, edit))
+            document.last, document.head = edit, self._last
         return first
 
     async def load(self, document: str) -> StoredDocument:
@@ -59,9 +69,10 @@ class MemoryStore:
         found = self._documents.get(document)
         if found is None:
             return StoredDocument(document, None, (), NOWHERE)
-        start = found.snapshot.position if found.snapshot else NOWHERE
-        behind = tuple(entry for entry in found.entries if entry.position > start)
-        return StoredDocument(document, found.snapshot, behind, found.head)
+        behind = found.behind(found.snapshot.position if found.snapshot else NOWHERE)
+        return StoredDocument(
+            document, found.snapshot, tuple(behind), found.head, thinned=found.thinned
+        )
 
     async def heads(self, prefix: str = "") -> list[Head]:
         self._check_open()
@@ -74,13 +85,33 @@ class MemoryStore:
     async def compact(self, snapshot: Snapshot) -> None:
         self._check_open()
         document = self._documents.get(snapshot.document)
-        positions = {entry.position for entry in document.entries} if document else set()
-        check_snapshot(
-            snapshot, document.head if document else None, is_entry=snapshot.position in positions
-        )
+        is_entry = document is not None and document.is_entry(snapshot.position)
+        check_snapshot(snapshot, document.head if document else None, is_entry=is_entry)
         assert document is not None  # noqa: S101 -- check_snapshot refused it; this is for mypy
         if document.snapshot is None or document.snapshot.position < snapshot.position:
-            document.snapshot = snapshot
+            document.snapshot = replace(snapshot, taken_at=_rounded(snapshot.taken_at))
+
+    async def thin(self, document: str, before: float) -> int:
+        self._check_open()
+        horizon = _rounded(before)
+        found = self._documents.get(document)
+        if found is None or found.snapshot is None:
+            return 0
+        covered = found.snapshot.position
+        old = list(
+            takewhile(
+                lambda entry: entry.position <= covered and entry.edit.received_at < horizon,
+                found.entries,
+            )
+        )
+        if old:
+            found.thinned = old[-1].position
+            found.entries = found.behind(found.thinned)
+        return len(old)
+
+    async def reclaim(self) -> int:
+        self._check_open()
+        return 0
 
     async def close(self) -> None:
         self._closed = True
@@ -90,15 +121,32 @@ class MemoryStore:
             raise StoreError("the store is closed")
 
 
+def _position(entry: Entry) -> Position:
+    return entry.position
+
+
+def _checked(edit: Edit) -> Edit:
+    """Return an edit as it is kept. Raises ValueError."""
+    check_name(edit.document)
+    edit.author.encode()  # UnicodeEncodeError is a ValueError
+    for one in edit.clients:
+        check_range(one)
+    return replace(edit, received_at=_rounded(edit.received_at))
+
+
+def _rounded(time: float) -> float:
+    return to_milliseconds(time) / 1_000
+
+
 def _head(name: str, document: _Document) -> Head:
-    first, last = document.entries[0].edit, document.entries[-1].edit
     return Head(
         document=name,
         head=document.head,
         edits=len(document.entries),
-        size=document.size,
-        last_author=last.author,
-        created_at=first.received_at,
-        updated_at=last.received_at,
+        size=sum(len(entry.edit.update) for entry in document.entries),
+        last_author=document.last.author,
+        created_at=document.first.received_at,
+        updated_at=document.last.received_at,
         snapshot=document.snapshot.position if document.snapshot else NOWHERE,
+        thinned=document.thinned,
     )

@@ -23,6 +23,8 @@ Position = NewType("Position", int)
 NOWHERE = Position(0)
 """The position before the first entry."""
 
+_LAST_TIME = 2**53 / 1_000  # seconds: beyond, a float tells no milliseconds
+
 
 class StoreError(Exception):
     """A store could not do what it was asked; nothing was changed."""
@@ -42,7 +44,7 @@ class StoreTooNew(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class ClientRange:
-    """The clocks ``start <= clock < end`` of one Yjs client id that an edit brought.
+    """The clocks ``start <= clock < end`` of one Yjs client id that an edit brought; none negative.
 
     ``introduced`` tells that the edit's author handed them on for somebody else, and did not
     write them.
@@ -62,12 +64,22 @@ class Edit:
     update: bytes  # a Yjs v1 update whose dependencies are all in earlier edits of the document
     author: str  # the subject whose connection brought it
     clients: tuple[ClientRange, ...]  # empty for an update that only deletes
-    received_at: float  # seconds since the Unix epoch, by the server's clock; it orders nothing
+    received_at: float  # seconds since the Unix epoch, by the server's clock; see to_milliseconds
+
+
+def to_milliseconds(seconds: float) -> int:
+    """Round a time as every store keeps it: to the millisecond. Times order nothing.
+
+    Raises ValueError for what is no time: NaN, or further than 285,000 years from 1970.
+    """
+    if not -_LAST_TIME < seconds < _LAST_TIME:
+        raise ValueError(f"not a time: {seconds!r}")
+    return round(seconds * 1_000)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An edit on disk."""
+    """An edit on disk; its time is rounded to the millisecond."""
 
     position: Position
     edit: Edit
@@ -89,11 +101,12 @@ class Damage:
     """A row that failed its checksum, or is missing though another row points at it.
 
     It was left where it is, and out of what was loaded. A damaged "document" is the row that sums
-    up the entries: nothing of the content is lost, and the next append makes it anew.
+    up the entries, a damaged "name" one of the two copies of a document's or an author's name:
+    nothing of the content is lost, and writing to the document makes them anew.
     """
 
     position: Position  # of the entry, of the snapshot, or the document's head
-    what: Literal["entry", "snapshot", "document"]
+    what: Literal["entry", "snapshot", "document", "name"]
     reason: str
 
 
@@ -102,7 +115,8 @@ class StoredDocument:
     """What is on disk of one document: a snapshot and the entries behind it, in order.
 
     ``snapshot`` is None where none was written or the one there is damaged; ``entries`` are then
-    all of the document's. A document that was never written has ``head == NOWHERE``.
+    all of the document's that retention left. A document that was never written has
+    ``head == NOWHERE``.
     """
 
     document: str
@@ -110,6 +124,7 @@ class StoredDocument:
     entries: tuple[Entry, ...]
     head: Position  # of the document's last entry, damaged ones included
     damaged: tuple[Damage, ...] = ()
+    thinned: Position = NOWHERE  # of the last entry that retention removed
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +133,13 @@ class Head:
 
     document: str
     head: Position
-    edits: int
-    size: int  # bytes of all its updates in the log
+    edits: int  # in the log; not those that retention removed
+    size: int  # bytes of their updates
     last_author: str
-    created_at: float
+    created_at: float  # when its first edit was received, though it be removed
     updated_at: float
     snapshot: Position  # NOWHERE when there is none
+    thinned: Position = NOWHERE  # of the last entry that retention removed
 
 
 class Reader(Protocol):
@@ -164,8 +180,8 @@ class Store(Reader, Protocol):
         committed nothing, or has committed the whole batch and will recognise the same batch when
         it is repeated (it must be repeated, before any other).
         ValueError, with nothing committed: an empty batch, a document's name of not 1 to 255 bytes
-        of UTF-8, text that is no Unicode, a time that is not finite, or another batch where one
-        is to be repeated.
+        of UTF-8, text that is no Unicode, a range that ends before it starts or has a negative
+        clock, no time (:func:`to_milliseconds`), or another batch where one is to be repeated.
         """
 
     async def compact(self, snapshot: Snapshot) -> None:
@@ -174,7 +190,24 @@ class Store(Reader, Protocol):
         The caller has verified that it can be imported again. The entries behind it stay: they are
         the history. A snapshot that is not newer than the sound one that is there is ignored.
         Raises StoreUnavailable, and ValueError where ``position`` is no entry of the document:
-        standing ahead of its head, it would hide the entries still to come.
+        standing ahead of its head, it would hide the entries still to come; among those that
+        retention removed, it would stand for them without having them.
+        """
+
+    async def thin(self, document: str, before: float) -> int:
+        """Remove the beginning of a document's history: a bounded part of it, as one transaction.
+
+        Removed are its first entries up to the first that was received at ``before`` or later, or
+        that its snapshot does not contain. Returns how many; 0 when none is left to remove. The
+        current state stays: without a snapshot that is sound in this very transaction, nothing is
+        removed. Appends go first between two calls, so call until 0.
+        Raises StoreUnavailable; the same call may be repeated.
+        """
+
+    async def reclaim(self) -> int:
+        """Give a bounded part of the space that ``thin`` and ``compact`` freed back to the disk.
+
+        Returns how many bytes; 0 when no more can be given back. Raises StoreUnavailable.
         """
 
     async def close(self) -> None:

@@ -31,7 +31,9 @@ def base_code(error: sqlite3.Error) -> int:
 
 def breaks_connection(error: BaseException) -> bool:
     """Tell whether a connection should be opened anew after this error and its rollback."""
-    return not isinstance(error, sqlite3.Error) or base_code(error) not in _HEALTHY_AFTER
+    if isinstance(error, sqlite3.Error):
+        return base_code(error) not in _HEALTHY_AFTER
+    return not isinstance(error, ValueError)  # which is the caller's mistake
 
 
 def unavailable(path: Path, error: Exception) -> StoreUnavailable:

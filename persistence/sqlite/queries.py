@@ -2,49 +2,54 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import NamedTuple
 
+from persistence.sqlite import names
+from persistence.sqlite.names import Authors, Kind
 from persistence.sqlite.rows import (
-    DOCUMENT_COLUMNS,
     ENTRY_COLUMNS,
     SNAPSHOT_COLUMNS,
+    TALLY_COLUMNS,
+    Document,
     Link,
-    Row,
     Tally,
-    open_document,
     open_entry,
     open_meta,
     open_snapshot,
+    open_tally,
 )
 from persistence.store import (
     NOWHERE,
     Damage,
-    Entry,
     Head,
     Position,
     Snapshot,
     StoredDocument,
     StoreError,
+    to_milliseconds,
 )
 
-# Positions come from the index and the rows from the table: asked in one, SQLite takes the name
-# from the index, and a name damaged in the row would go unseen.
 _ENTRIES = f"""
-    SELECT {ENTRY_COLUMNS} FROM entries
-    WHERE position IN (SELECT position FROM entries WHERE document = ? AND position > ?)
+    SELECT {ENTRY_COLUMNS} FROM entries WHERE document = ? AND position > ?
     ORDER BY position"""  # noqa: S608 -- only our own column names
-_DOCUMENT = f"SELECT {DOCUMENT_COLUMNS} FROM documents WHERE document = ?"  # noqa: S608
-_DOCUMENTS = f"SELECT {DOCUMENT_COLUMNS} FROM documents NOT INDEXED"  # noqa: S608
+_ENTRIES_ANYWHERE = _ENTRIES.replace("document =", "+document =")
+"""The same rows, looked for in the whole table: where a key is damaged, the search by keys may end
+before those behind it."""
+_TALLY = f"SELECT {TALLY_COLUMNS} FROM tallies WHERE document = ?"  # noqa: S608
+_TALLIES = f"SELECT {TALLY_COLUMNS} FROM tallies"  # noqa: S608
 _SNAPSHOT = f"SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE document = ?"  # noqa: S608
-_SUMS = """
-    SELECT min(position), max(position), count(*), total(length("update"))
-    FROM entries WHERE document = ?"""
-_AUTHOR = "SELECT author, received_at FROM entries WHERE position = ?"
+_BEHIND = """
+    SELECT json_group_array(document) FROM tallies
+    WHERE EXISTS (SELECT 1 FROM entries
+        WHERE entries.document = tallies.document AND entries.position > tallies.head)"""
 
 UNFIT = "its checksum does not fit"
 MISSING = "its row is missing"
+TORN = "one of its two copies is damaged"
 
 
 @contextmanager
@@ -58,97 +63,206 @@ def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
-def load(connection: sqlite3.Connection, document: str) -> StoredDocument:
+def load(connection: sqlite3.Connection, authors: Authors, name: str) -> StoredDocument:
     """Read one document; see :meth:`persistence.store.Reader.load`. Raises sqlite3.Error."""
     with one_moment(connection):
-        tally, reason = find_document(connection, document)
+        found = names.find(connection, Kind.DOCUMENT, name)
+        torn = () if found.whole else (Damage(NOWHERE, "name", TORN),)
+        if found.id is None:
+            return StoredDocument(name, None, (), NOWHERE, torn)
+        document = Document.of(found.id, name)
+        tally, reason = find_tally(connection, document)
         snapshot, damaged = _find_snapshot(connection, document, tally)
         start = snapshot.position if snapshot else NOWHERE
-        rows = connection.execute(_ENTRIES, (document, start)).fetchall()
-    entries, missed, head = _chain(rows, document, start, tally)
-    never_written = reason == MISSING and not (rows or snapshot or damaged)
-    if reason and not never_written:
-        damaged = (Damage(head, "document", reason), *damaged)
-    return StoredDocument(document, snapshot, entries, head, (*damaged, *missed))
+        chain = read_chain(connection, authors, document, start, tally)
+    if reason:
+        damaged = (Damage(chain.head, "document", reason), *damaged)
+    entries = tuple(link.entry for link in chain.links)
+    return StoredDocument(
+        name,
+        snapshot,
+        entries,
+        chain.head,
+        (*torn, *damaged, *chain.damage),
+        Position(tally.thinned) if tally else NOWHERE,
+    )
 
 
-def find_document(
-    connection: sqlite3.Connection, document: str
+def find_tally(
+    connection: sqlite3.Connection, document: Document
 ) -> tuple[Tally, None] | tuple[None, str]:
-    """Return what ``documents`` has to say of a document, or why it has nothing to say."""
-    rows = connection.execute(_DOCUMENT, (document,)).fetchall()
+    """Return what ``tallies`` has to say of a document, or why it has nothing to say."""
+    rows = connection.execute(_TALLY, (document.id,)).fetchall()
     for row in rows:
-        tally = open_document(row)
-        if tally is not None and tally.document == document:
+        if (tally := open_tally(row, document)) is not None:
             return tally, None
     return None, UNFIT if rows else MISSING
 
 
+def find_snapshot(connection: sqlite3.Connection, document: Document) -> Snapshot | None:
+    """Return the snapshot of a document if it is sound."""
+    rows = connection.execute(_SNAPSHOT, (document.id,)).fetchall()
+    return open_snapshot(rows[0], document) if rows else None
+
+
 def _find_snapshot(
-    connection: sqlite3.Connection, document: str, tally: Tally | None
+    connection: sqlite3.Connection, document: Document, tally: Tally | None
 ) -> tuple[Snapshot | None, tuple[Damage, ...]]:
-    rows = connection.execute(_SNAPSHOT, (document,)).fetchall()
+    rows = connection.execute(_SNAPSHOT, (document.id,)).fetchall()
+    if rows and (snapshot := open_snapshot(rows[0], document)) is not None:
+        return snapshot, ()
     known = Position(tally.snapshot) if tally else NOWHERE
-    for row in rows:
-        if (snapshot := open_snapshot(row, document)) is not None:
-            return snapshot, ()
-    if rows:
-        return None, (Damage(known, "snapshot", UNFIT),)
-    return None, (Damage(known, "snapshot", MISSING),) if known else ()
+    if not rows and not known:
+        return None, ()
+    reason = UNFIT if rows else MISSING
+    if tally and tally.thinned:
+        reason += f", and the entries up to {tally.thinned} that it stood for were thinned"
+    return None, (Damage(known, "snapshot", reason),)
 
 
-def _chain(
-    rows: list[Row], document: str, start: Position, tally: Tally | None
-) -> tuple[tuple[Entry, ...], tuple[Damage, ...], Position]:
-    """Open the entries behind ``start`` and miss those that the others point at.
-
-    Returns the sound entries in order, the damage, and the document's head.
-    """
-    opened = [(row[0], open_entry(row, document)) for row in rows]
-    links: list[Link] = [link for _, link in opened if link]
-    unfit = [position for position, link in opened if link is None]
-    there = {start, *(position for position, _ in opened)}
-    head = tally.head if tally else max(there)
-    missing = ({link.previous for link in links} | {head}) - there
-    damage = [Damage(Position(position), "entry", UNFIT) for position in unfit]
-    damage += [Damage(Position(position), "entry", MISSING) for position in missing]
-    damage.sort(key=lambda one: one.position)
-    return tuple(link.entry for link in links), tuple(damage), Position(head)
+# The chain of entries
 
 
-def heads(connection: sqlite3.Connection, prefix: str = "") -> list[Head]:
+class Chain(NamedTuple):
+    """The sound entries behind a position, in order, and what is wrong with the others."""
+
+    links: tuple[Link, ...]
+    damage: tuple[Damage, ...]
+    head: Position  # of the document
+
+
+def read_chain(
+    connection: sqlite3.Connection,
+    authors: Authors,
+    document: Document,
+    start: int,
+    tally: Tally | None,
+) -> Chain:
+    """Read the entries of a document behind ``start``, and miss those that others point at."""
+    chain = _read_chain(connection, _ENTRIES, authors, document, start, tally)
+    if any(damage.reason == MISSING for damage in chain.damage):
+        chain = _read_chain(connection, _ENTRIES_ANYWHERE, authors, document, start, tally)
+    return chain
+
+
+def _read_chain(
+    connection: sqlite3.Connection,
+    sql: str,
+    authors: Authors,
+    document: Document,
+    start: int,
+    tally: Tally | None,
+) -> Chain:
+    authors.begin()
+    links: list[Link] = []
+    unfit: set[int] = set()
+    loose: set[int] = set()  # what entries point at that is not the one before them
+    last = start
+    for row in connection.execute(sql, (document.id, start)):
+        link = open_entry(row, document, authors)
+        if link is None:
+            unfit.add(row[1])
+            continue
+        if link.previous != last:
+            loose.add(link.previous)
+        last = link.entry.position
+        links.append(link)
+    head = _head(tally, last, max(unfit, default=NOWHERE))
+    damage = [Damage(head, "name", TORN) for _ in authors.torn]
+    if unfit or loose or head != last:
+        before = {NOWHERE, start, tally.thinned if tally else NOWHERE}
+        missing = (loose | {head}) - {link.entry.position for link in links} - unfit - before
+        damage += [Damage(Position(position), "entry", UNFIT) for position in unfit]
+        damage += [Damage(Position(position), "entry", MISSING) for position in missing]
+        damage.sort(key=lambda one: one.position)
+    return Chain(tuple(links), tuple(damage), head)
+
+
+def _head(tally: Tally | None, sound: int, unfit: int) -> Position:
+    """The tally knows best, but for what came since. A damaged row may have strayed anywhere."""
+    return Position(max(tally.head, sound) if tally else max(unfit, sound))
+
+
+# What entries add up to
+
+
+def current_tally(
+    connection: sqlite3.Connection, authors: Authors, document: Document
+) -> tuple[Tally, bool]:
+    """Return what a document adds up to now, and whether its row says just that."""
+    tally, _ = find_tally(connection, document)
+    if tally is not None:
+        chain = read_chain(connection, authors, document, tally.head, None)
+        return _counted(tally, chain.links), not chain.links
+    return _added_up(connection, authors, document), False
+
+
+def _added_up(connection: sqlite3.Connection, authors: Authors, document: Document) -> Tally:
+    """Make a damaged tally again, from all entries and the snapshot."""
+    snapshot = find_snapshot(connection, document)
+    covered = snapshot.position if snapshot else NOWHERE
+    links = read_chain(connection, authors, document, NOWHERE, None).links
+    if links:
+        [first, *_] = links
+        tally = Tally.empty(document, first.author, to_milliseconds(first.entry.edit.received_at))
+        tally.thinned = min(first.previous, covered)  # as far as one can tell it from lost
+    else:
+        tally = Tally.empty(document, 0, to_milliseconds(snapshot.taken_at) if snapshot else 0)
+        tally.thinned = covered
+    tally.snapshot = covered
+    _counted(tally, links)
+    tally.head = max(tally.head, covered)
+    return tally
+
+
+def _counted(tally: Tally, links: tuple[Link, ...]) -> Tally:
+    for link in links:
+        edit = link.entry.edit
+        received_at = to_milliseconds(edit.received_at)
+        tally.count(link.entry.position, link.author, received_at, len(edit.update))
+    return tally
+
+
+def behind(connection: sqlite3.Connection) -> list[int]:
+    """Return the ids of documents that have entries behind the heads of their tallies."""
+    [(found,)] = connection.execute(_BEHIND)
+    return [id_ for id_ in json.loads(found) if isinstance(id_, int)]
+
+
+def heads(connection: sqlite3.Connection, authors: Authors, prefix: str = "") -> list[Head]:
     """List documents; see :meth:`persistence.store.Reader.heads`. Raises sqlite3.Error.
 
-    The whole table is read, without its index, and compared in Python: names are case-sensitive,
-    and a damaged one may stand anywhere. What a damaged row should say is added up from entries.
+    Names are compared in Python: they are case-sensitive, and a damaged one may stand anywhere.
     """
     with one_moment(connection):
-        rows = connection.execute(_DOCUMENTS).fetchall()
-        tallies = {tally.document: tally for row in rows if (tally := open_document(row))}
-        if len(tallies) < len(rows):
-            for name in _names(connection) - tallies.keys():
-                if tally := add_up(connection, name):
-                    tallies[name] = tally
-    return [tallies[name].as_head() for name in sorted(tallies) if name.startswith(prefix)]
+        documents = names.documents(connection)
+        tallies = _sound_tallies(connection, documents)
+        for id_ in (documents.keys() - tallies.keys()) | set(behind(connection)):
+            if id_ in documents:
+                tallies[id_], _ = current_tally(connection, authors, documents[id_])
+        return [
+            _as_head(tally, authors)
+            for tally in sorted(tallies.values(), key=lambda tally: tally.document.name)
+            if tally.document.name.startswith(prefix) and tally.head
+        ]
 
 
-def _names(connection: sqlite3.Connection) -> set[str]:
-    names = connection.execute("SELECT DISTINCT document FROM entries")
-    return {name.decode(errors="replace") for (name,) in names if isinstance(name, bytes)}
+def _sound_tallies(
+    connection: sqlite3.Connection, documents: dict[int, Document]
+) -> dict[int, Tally]:
+    return {
+        tally.document.id: tally
+        for row in connection.execute(_TALLIES)
+        if (document := documents.get(row[0])) and (tally := open_tally(row, document))
+    }
 
 
-def add_up(connection: sqlite3.Connection, document: str) -> Tally | None:
-    """Make the row of a document anew, from its entries and its snapshot; None if it has none."""
-    first, last, edits, size = connection.execute(_SUMS, (document,)).fetchone()
-    snapshot, _ = _find_snapshot(connection, document, None)
-    covered = snapshot.position if snapshot else NOWHERE
-    if not edits:
-        return None
-    created_at = connection.execute(_AUTHOR, (first,)).fetchone()[1]
-    author, updated_at = connection.execute(_AUTHOR, (last,)).fetchone()
-    name = author.decode(errors="replace")
-    head = max(last, covered)
-    return Tally(document, head, edits, int(size), name, created_at, updated_at, covered)
+def _as_head(tally: Tally, authors: Authors) -> Head:
+    author = authors(tally.last_author)
+    return tally.as_head(author.name.decode() if author else "")
+
+
+# Meta
 
 
 def read_meta(connection: sqlite3.Connection, key: str) -> str | None:

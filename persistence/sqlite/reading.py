@@ -6,15 +6,21 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from persistence.sqlite import queries, schema
 from persistence.sqlite.errors import translated
+from persistence.sqlite.names import Authors
 from persistence.store import Head, StoredDocument, StoreError
 
 T = TypeVar("T")
 
 PATIENCE = 1.0  # seconds to wait for another process's lock before StoreUnavailable
+
+
+class _Opened(NamedTuple):
+    connection: sqlite3.Connection
+    authors: Authors
 
 
 class FileReader:
@@ -27,36 +33,36 @@ class FileReader:
     def __init__(self, path: Path) -> None:
         """Begin with nothing open; ``path`` is absolute."""
         self.path = path
-        self._connection: sqlite3.Connection | None = None
+        self._opened: _Opened | None = None
 
     def epoch(self) -> str:
         """Raises StoreError for a file that is missing or not ours, StoreTooNew."""
-        return self._read(queries.read_epoch)
+        return self._read(lambda opened: queries.read_epoch(opened.connection))
 
     def load(self, document: str) -> StoredDocument:
-        return self._read(lambda connection: queries.load(connection, document))
+        return self._read(lambda opened: queries.load(*opened, document))
 
     def heads(self, prefix: str) -> list[Head]:
-        return self._read(lambda connection: queries.heads(connection, prefix))
+        return self._read(lambda opened: queries.heads(*opened, prefix))
 
     def close(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
+        opened, self._opened = self._opened, None
+        if opened is not None:
             with suppress(sqlite3.Error):
-                connection.close()
+                opened.connection.close()
 
-    def _read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+    def _read(self, query: Callable[[_Opened], T]) -> T:
         with translated(self.path):
             try:
-                if self._connection is None:
-                    self._connection = _connect(self.path)
-                return query(self._connection)
+                if self._opened is None:
+                    self._opened = _open(self.path)
+                return query(self._opened)
             except BaseException:
                 self.close()
                 raise
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _open(path: Path) -> _Opened:
     path = path.resolve()
     if not path.is_file():
         raise StoreError(f"there is no database {path}")
@@ -71,4 +77,4 @@ def _connect(path: Path) -> sqlite3.Connection:
     except BaseException:
         connection.close()
         raise
-    return connection
+    return _Opened(connection, Authors(connection))

@@ -1,9 +1,4 @@
-"""Rows and the values they hold, with the checksum that binds all columns of a row together.
-
-A checksum is BLAKE2b of 8 bytes over the numbers, the lengths of the texts and blobs, and these
-themselves, in the order of the columns; the table's name is mixed in. It finds every flipped bit
-of a row, its position and its document's name included, and costs 2 µs for a keystroke, as CRC-32
-does here.
+"""Rows and the values they hold.
 
 Connections read text as bytes (``text_factory``): a flipped bit may leave no UTF-8, and must not
 make the other rows unreadable. The functions that open a row take whatever SQLite gave, of any
@@ -12,217 +7,226 @@ type, and return None where the checksum does not fit.
 
 from __future__ import annotations
 
-import json
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias
 
-from persistence.store import ClientRange, Edit, Entry, Head, Position, Snapshot
+from persistence.sqlite import clients
+from persistence.sqlite.seals import MISFITS, seal
+from persistence.store import Edit, Entry, Head, Position, Snapshot, to_milliseconds
 
 Row: TypeAlias = tuple[Any, ...]
 
-_ENTRY = struct.Struct("<qqdIIII")
-_DOCUMENT = struct.Struct("<qqqddqII")
-_SNAPSHOT = struct.Struct("<qdIII")
+ENTRY_COLUMNS = 'document, position, step, author, received_at, clients, checksum, "update"'
+TALLY_COLUMNS = (
+    "document, head, edits, size, last_author, created_at, updated_at, snapshot, thinned, checksum"
+)
+SNAPSHOT_COLUMNS = 'document, position, taken_at, checksum, state_vector, "update"'
+
+_DOCUMENT = struct.Struct("<qI")
+_ENTRY = struct.Struct("<qqqqIII")
+_TALLY = struct.Struct("<qqqqqqqqqI")
+_SNAPSHOT = struct.Struct("<qqqIII")
+_NAME = struct.Struct("<qqI")
 _META = struct.Struct("<II")
 
-ENTRY_COLUMNS = 'position, document, previous, "update", author, clients, received_at, checksum'
-DOCUMENT_COLUMNS = (
-    "document, head, edits, size, last_author, created_at, updated_at, snapshot, checksum"
-)
-SNAPSHOT_COLUMNS = 'document, position, "update", state_vector, taken_at, checksum'
+
+class Document(NamedTuple):
+    """A document, and the id that its rows have in the place of its name."""
+
+    id: int
+    name: str
+    entries: blake2b  # what the checksums of all its entries begin with
+
+    @classmethod
+    def of(cls, id_: int, name: str) -> Document:
+        encoded = name.encode()
+        begun = blake2b(_DOCUMENT.pack(id_, len(encoded)), digest_size=8, person=b"entries")
+        begun.update(encoded)
+        return cls(id_, name, begun)
 
 
-def _seal(table: bytes, head: bytes, *parts: bytes) -> bytes:
-    return blake2b(head + b"".join(parts), digest_size=8, person=table).digest()
+class Author(NamedTuple):
+    """An author, and the id that entries have in the place of the name."""
 
-
-def _fits(checksum: object, expected: bytes) -> bool:
-    return isinstance(checksum, bytes) and checksum == expected
+    id: int
+    name: bytes  # UTF-8
 
 
 # Entries
 
 
-def entry_row(position: int, previous: int, edit: Edit) -> Row:
-    """Return the columns of an entry, in the order of ENTRY_COLUMNS."""
-    clients = _clients_text(edit.clients)
-    received_at = edit.received_at + 0.0  # SQLite keeps no -0.0
-    seal = _seal_entry(
-        position,
-        previous,
-        edit.document.encode(),
-        edit.update,
-        edit.author.encode(),
-        clients.encode(),
-        received_at,
-    )
+def entry_row(document: Document, position: int, previous: int, author: Author, edit: Edit) -> Row:
+    """Return the columns of an entry, in the order of ENTRY_COLUMNS.
+
+    Raises ValueError for a time or ranges that are none.
+    """
+    step, received_at = position - previous, to_milliseconds(edit.received_at)
+    packed = clients.pack(edit.clients, edit.update)
+    checksum = _seal_entry(document, position, step, author, received_at, packed, edit.update)
     return (
-        position, edit.document, previous, edit.update, edit.author, clients, received_at, seal,
+        document.id, position, step, author.id, received_at, packed, checksum, edit.update,
     )  # fmt: skip
 
 
 def _seal_entry(
+    document: Document,
     position: int,
-    previous: int,
-    document: bytes,
+    step: int,
+    author: Author,
+    received_at: int,
+    packed: bytes,
     update: bytes,
-    author: bytes,
-    clients: bytes,
-    received_at: float,
 ) -> bytes:
-    head = _ENTRY.pack(
-        position, previous, received_at, len(document), len(update), len(author), len(clients)
-    )
-    return _seal(b"entries", head, document, update, author, clients)
+    whole = document.entries.copy()
+    sizes = len(author.name), len(packed), len(update)
+    head = _ENTRY.pack(position, step, received_at, author.id, *sizes)
+    whole.update(head + author.name + packed + update)
+    return whole.digest()
 
 
 class Link(NamedTuple):
-    """An entry and the position of the one before it in its document."""
+    """An entry, and the position of the one before it in its document."""
 
     entry: Entry
     previous: int
+    author: int
 
 
-def open_entry(row: Row, document: str) -> Link | None:
+def open_entry(
+    row: Row, document: Document, author_of: Callable[[int], Author | None]
+) -> Link | None:
     """Return an entry of ``document`` from the columns of ENTRY_COLUMNS, or None if damaged."""
-    position, name, previous, update, author, clients, received_at, checksum = row
+    id_, position, step, author_id, received_at, packed, checksum, update = row
     try:
-        seal = _seal_entry(position, previous, name, update, author, clients, received_at)
-        if not _fits(checksum, seal) or name.decode() != document:
+        author = author_of(author_id)
+        if author is None or id_ != document.id:
             return None
-        edit = Edit(document, update, author.decode(), _clients(clients), received_at)
-    except (TypeError, ValueError, AttributeError, struct.error):
+        if checksum != _seal_entry(document, position, step, author, received_at, packed, update):
+            return None
+        brought = clients.unpack(packed, update)
+        edit = Edit(document.name, update, author.name.decode(), brought, received_at / 1_000)
+    except MISFITS:
         return None
-    return Link(Entry(Position(position), edit), previous)
+    return Link(Entry(Position(position), edit), position - step, author_id)
 
 
-def _clients_text(clients: tuple[ClientRange, ...]) -> str:
-    # By hand: json.dumps would cost more than all the rest of a keystroke's row.
-    ranges = (
-        f"[{one.client},{one.start},{one.end}{',1' if one.introduced else ''}]" for one in clients
-    )
-    return f"[{','.join(ranges)}]"
-
-
-def _clients(text: bytes) -> tuple[ClientRange, ...]:
-    return tuple(
-        ClientRange(client, start, end, bool(introduced))
-        for client, start, end, *introduced in json.loads(text)
-    )
-
-
-# Documents
+# Tallies
 
 
 @dataclass(slots=True)
 class Tally:
-    """A row of ``documents``: what its entries add up to. The writer counts on in it."""
+    """What the entries of a document add up to, as one row. Times are in milliseconds."""
 
-    document: str
+    document: Document
     head: int
     edits: int
     size: int
-    last_author: str
-    created_at: float
-    updated_at: float
+    last_author: int
+    created_at: int
+    updated_at: int
     snapshot: int = 0
+    thinned: int = 0
 
-    def add(self, position: int, edit: Edit) -> None:
+    @classmethod
+    def empty(cls, document: Document, author: int, time: int) -> Tally:
+        """A document without entries, to count its first one into."""
+        return cls(document, 0, 0, 0, author, time, time)
+
+    def count(self, position: int, author: int, received_at: int, size: int) -> None:
+        """Add an entry behind the head."""
         self.head = position
         self.edits += 1
-        self.size += len(edit.update)
-        self.last_author = edit.author
-        self.updated_at = edit.received_at + 0.0
+        self.size += size
+        self.last_author = author
+        self.updated_at = received_at
 
-    def as_head(self) -> Head:
+    def as_head(self, last_author: str) -> Head:
         return Head(
-            self.document, Position(self.head), self.edits, self.size, self.last_author,
-            self.created_at, self.updated_at, Position(self.snapshot),
+            self.document.name, Position(self.head), self.edits, self.size, last_author,
+            self.created_at / 1_000, self.updated_at / 1_000,
+            Position(self.snapshot), Position(self.thinned),
         )  # fmt: skip
 
 
-def document_row(tally: Tally) -> Row:
-    """Return the columns of a document, in the order of DOCUMENT_COLUMNS."""
-    columns = (
-        tally.document, tally.head, tally.edits, tally.size, tally.last_author,
-        tally.created_at, tally.updated_at, tally.snapshot,
+def tally_row(tally: Tally) -> Row:
+    """Return the columns of a tally, in the order of TALLY_COLUMNS."""
+    numbers = (
+        tally.document.id, tally.head, tally.edits, tally.size, tally.last_author,
+        tally.created_at, tally.updated_at, tally.snapshot, tally.thinned,
     )  # fmt: skip
-    return (*columns, _seal_document(tally))
+    return (*numbers, _seal_tally(numbers, tally.document))
 
 
-def _seal_document(tally: Tally) -> bytes:
-    document, author = tally.document.encode(), tally.last_author.encode()
-    head = _DOCUMENT.pack(
-        tally.head, tally.edits, tally.size, tally.created_at, tally.updated_at, tally.snapshot,
-        len(document), len(author),
-    )  # fmt: skip
-    return _seal(b"documents", head, document, author)
+def _seal_tally(numbers: Row, document: Document) -> bytes:
+    name = document.name.encode()
+    return seal(b"tallies", _TALLY.pack(*numbers, len(name)), name)
 
 
-def open_document(row: Row) -> Tally | None:
-    """Return a document's tally from the columns of DOCUMENT_COLUMNS, or None if damaged."""
-    document, head, edits, size, author, created_at, updated_at, snapshot, checksum = row
+def open_tally(row: Row, document: Document) -> Tally | None:
+    """Return a document's tally from the columns of TALLY_COLUMNS, or None if damaged."""
+    *numbers, checksum = row
     try:
-        tally = Tally(
-            document.decode(), head, edits, size, author.decode(), created_at, updated_at, snapshot
-        )
-        return tally if _fits(checksum, _seal_document(tally)) else None
-    except (TypeError, ValueError, AttributeError, struct.error):
+        fits = row[0] == document.id and checksum == _seal_tally(tuple(numbers), document)
+    except MISFITS:
         return None
+    return Tally(document, *numbers[1:]) if fits else None
 
 
 # Snapshots
 
 
-def snapshot_row(snapshot: Snapshot) -> Row:
+def snapshot_row(document: Document, snapshot: Snapshot) -> Row:
     """Return the columns of a snapshot, in the order of SNAPSHOT_COLUMNS."""
-    taken_at = snapshot.taken_at + 0.0
-    seal = _seal_snapshot(
-        snapshot.document.encode(),
-        snapshot.position,
-        snapshot.update,
-        snapshot.state_vector,
-        taken_at,
+    taken_at = to_milliseconds(snapshot.taken_at)
+    checksum = _seal_snapshot(
+        document, snapshot.position, taken_at, snapshot.state_vector, snapshot.update
     )
     return (
-        snapshot.document, snapshot.position, snapshot.update, snapshot.state_vector, taken_at,
-        seal,
+        document.id, snapshot.position, taken_at, checksum, snapshot.state_vector, snapshot.update,
     )  # fmt: skip
 
 
 def _seal_snapshot(
-    document: bytes, position: int, update: bytes, state_vector: bytes, taken_at: float
+    document: Document, position: int, taken_at: int, state_vector: bytes, update: bytes
 ) -> bytes:
-    head = _SNAPSHOT.pack(position, taken_at, len(document), len(update), len(state_vector))
-    return _seal(b"snapshots", head, document, update, state_vector)
+    name = document.name.encode()
+    sizes = len(name), len(state_vector), len(update)
+    head = _SNAPSHOT.pack(document.id, position, taken_at, *sizes)
+    return seal(b"snapshots", head, name, state_vector, update)
 
 
-def open_snapshot(row: Row, document: str) -> Snapshot | None:
+def open_snapshot(row: Row, document: Document) -> Snapshot | None:
     """Return the snapshot of ``document`` from the columns of SNAPSHOT_COLUMNS, or None."""
-    name, position, update, state_vector, taken_at, checksum = row
+    id_, position, taken_at, checksum, state_vector, update = row
     try:
-        seal = _seal_snapshot(name, position, update, state_vector, taken_at)
-        if not _fits(checksum, seal) or name.decode() != document:
+        expected = _seal_snapshot(document, position, taken_at, state_vector, update)
+        if id_ != document.id or checksum != expected:
             return None
-    except (TypeError, ValueError, AttributeError, struct.error):
+    except MISFITS:
         return None
-    return Snapshot(document, Position(position), update, state_vector, taken_at)
+    return Snapshot(document.name, Position(position), update, state_vector, taken_at / 1_000)
 
 
-# Meta
+# Names and meta
+
+
+def seal_name(kind: int, id_: int, name: bytes) -> bytes:
+    """Return the checksum of a name, the same in both tables that it is kept in."""
+    return seal(b"names", _NAME.pack(kind, id_, len(name)), name)
 
 
 def seal_meta(key: str, value: str) -> bytes:
     one, other = key.encode(), value.encode()
-    return _seal(b"meta", _META.pack(len(one), len(other)), one, other)
+    return seal(b"meta", _META.pack(len(one), len(other)), one, other)
 
 
 def open_meta(key: str, value: object, checksum: object) -> str | None:
     """Return what ``meta`` says of ``key``, or None if damaged."""
     try:
         text = value.decode() if isinstance(value, bytes) else ""
-        return text if _fits(checksum, seal_meta(key, text)) else None
+        return text if checksum == seal_meta(key, text) else None
     except ValueError:
         return None

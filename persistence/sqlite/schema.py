@@ -1,16 +1,24 @@
 """The tables, their migrations, and whether a file is one of ours.
 
-``entries.previous`` is the position of the entry before it in the same document (0: it is the
-first): with ``documents.head`` it makes a chain, so that an entry that went missing, because its
-row, its document's name or a page of the index was damaged, is missed. Whoever deletes entries in
-the middle has to set ``previous`` of the next one that stays, and its checksum.
+``entries`` is the log, ordered by document and then by position, so that a document is read, and
+thinned, in one stretch. ``step`` is how far behind the document's entry before it an entry stands
+(the first: behind 0): with ``tallies.head`` it makes a chain, so that an entry that went missing,
+because its row, its keys or a page was damaged, is missed.
 
-``documents`` only sums up ``entries``, and is made again from them where it is damaged.
+``tallies`` sums up the entries of each document, up to ``head`` and down to ``thinned``, the last
+entry that retention removed. It is written behind the edits, before each checkpoint: what it does
+not know yet is in the write-ahead log, whose frames have checksums of their own. Where it is
+damaged it is made again from the entries.
 
-``meta.last_position`` is the highest position that was ever given; entries may be deleted, it
-never goes back.
+``names`` and ``ids`` hold the names of documents (kind 1) and authors (kind 2), twice: see
+:mod:`persistence.sqlite.names`. All other tables hold ids. ``meta.last_position`` is the highest
+position that was ever given, as of the last checkpoint; it never goes back.
 
-Every ``checksum`` covers all other columns of its row (see :mod:`persistence.sqlite.rows`).
+Times are milliseconds since 1970. Every ``checksum`` covers all other columns of its row, and the
+names that its ids stand for (see :mod:`persistence.sqlite.seals`).
+
+The views ``documents`` and ``edits`` are for people: names and dates in the place of ids and
+numbers, and up to date at any time. They check nothing.
 """
 
 from __future__ import annotations
@@ -19,10 +27,8 @@ import secrets
 import sqlite3
 import time
 from pathlib import Path
-from typing import cast
 
 from sqlite_utils import Database
-from sqlite_utils.db import Table
 from sqlite_utils.migrations import Migrations
 
 from persistence.sqlite.rows import seal_meta
@@ -32,82 +38,95 @@ OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 
 migrations = Migrations("draftsync")
 
+_BEFORE_THE_FIRST = "m001_documents_and_entries"
+"""What development files have that were written before this schema; no release wrote any."""
+
+_TABLES = (
+    """
+    CREATE TABLE meta (
+        key TEXT NOT NULL PRIMARY KEY, value TEXT NOT NULL, checksum BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """
+    CREATE TABLE names (
+        id INTEGER NOT NULL PRIMARY KEY, kind INTEGER NOT NULL, name TEXT NOT NULL,
+        checksum BLOB NOT NULL
+    ) STRICT""",
+    "CREATE INDEX names_by_name ON names (kind, name)",
+    """
+    CREATE TABLE ids (
+        kind INTEGER NOT NULL, name TEXT NOT NULL, id INTEGER NOT NULL, checksum BLOB NOT NULL,
+        PRIMARY KEY (kind, name)
+    ) STRICT, WITHOUT ROWID""",
+    """
+    CREATE TABLE entries (
+        document INTEGER NOT NULL, position INTEGER NOT NULL, step INTEGER NOT NULL,
+        author INTEGER NOT NULL, received_at INTEGER NOT NULL, clients BLOB NOT NULL,
+        checksum BLOB NOT NULL, "update" BLOB NOT NULL,
+        PRIMARY KEY (document, position)
+    ) STRICT, WITHOUT ROWID""",
+    """
+    CREATE TABLE tallies (
+        document INTEGER NOT NULL PRIMARY KEY, head INTEGER NOT NULL, edits INTEGER NOT NULL,
+        size INTEGER NOT NULL, last_author INTEGER NOT NULL, created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL, snapshot INTEGER NOT NULL, thinned INTEGER NOT NULL,
+        checksum BLOB NOT NULL
+    ) STRICT""",
+    """
+    CREATE TABLE snapshots (
+        document INTEGER NOT NULL PRIMARY KEY, position INTEGER NOT NULL,
+        taken_at INTEGER NOT NULL, checksum BLOB NOT NULL, state_vector BLOB NOT NULL,
+        "update" BLOB NOT NULL
+    ) STRICT""",
+)
+
+_DATE = "strftime('%Y-%m-%d %H:%M:%f', {} / 1000.0, 'unixepoch')"
+
+_VIEWS = (
+    f"""
+    CREATE VIEW edits AS
+    SELECT
+        entries.position, documents.name AS document, authors.name AS author,
+        {_DATE.format("entries.received_at")} AS received_at,
+        length(entries."update") AS size, entries."update",
+        entries.position - entries.step AS previous
+    FROM entries
+    JOIN names AS documents ON documents.id = entries.document
+    JOIN names AS authors ON authors.id = entries.author""",  # noqa: S608 -- our own names
+    f"""
+    CREATE VIEW documents AS
+    SELECT
+        names.name AS document,
+        coalesce(last.position, tallies.head) AS head,
+        tallies.edits + (
+            SELECT count(*) FROM entries AS new
+            WHERE new.document = tallies.document AND new.position > tallies.head) AS edits,
+        tallies.size + (
+            SELECT coalesce(sum(length(new."update")), 0) FROM entries AS new
+            WHERE new.document = tallies.document AND new.position > tallies.head) AS size,
+        authors.name AS last_author,
+        {_DATE.format("tallies.created_at")} AS created_at,
+        {_DATE.format("coalesce(last.received_at, tallies.updated_at)")} AS updated_at,
+        tallies.snapshot, tallies.thinned
+    FROM tallies
+    JOIN names ON names.id = tallies.document
+    LEFT JOIN entries AS last ON last.document = tallies.document AND last.position = (
+        SELECT max(position) FROM entries WHERE entries.document = tallies.document)
+    LEFT JOIN names AS authors ON authors.id = coalesce(last.author, tallies.last_author)""",  # noqa: S608
+)
+
 
 @migrations()
-def m001_documents_and_entries(database: Database) -> None:
-    """Make the tables of documents, and give the database its epoch."""
-    _create(
-        database,
-        "meta",
-        {"key": str, "value": str, "checksum": bytes},
-        key="key",
-    )
-    _create(
-        database,
-        "entries",
-        {
-            "position": int,
-            "document": str,
-            "previous": int,
-            "update": bytes,
-            "author": str,
-            "clients": str,
-            "received_at": float,
-            "checksum": bytes,
-        },
-        key="position",
-    )
-    _create(
-        database,
-        "documents",
-        {
-            "document": str,
-            "head": int,
-            "edits": int,
-            "size": int,
-            "last_author": str,
-            "created_at": float,
-            "updated_at": float,
-            "snapshot": int,
-            "checksum": bytes,
-        },
-        key="document",
-    )
-    _create(
-        database,
-        "snapshots",
-        {
-            "document": str,
-            "position": int,
-            "update": bytes,
-            "state_vector": bytes,
-            "taken_at": float,
-            "checksum": bytes,
-        },
-        key="document",
-    )
-    _table(database, "entries").create_index(["document"], "entries_by_document")
-    _fill_meta(database)
-
-
-def _create(database: Database, table: str, columns: dict[str, type[object]], *, key: str) -> None:
-    _table(database, table).create(columns, pk=key, not_null=set(columns), strict=True)
-
-
-def _table(database: Database, name: str) -> Table:
-    return cast("Table", database[name])
-
-
-def _fill_meta(database: Database) -> None:
+def m001_names_entries_and_tallies(database: Database) -> None:
+    """Make the tables and views of documents, and give the database its epoch."""
+    for sql in (*_TABLES, *_VIEWS):
+        database.execute(sql)
     values = {
         "epoch": secrets.token_hex(16),
         "created_at": repr(time.time()),
         "last_position": "0",
     }
-    _table(database, "meta").insert_all(
-        {"key": key, "value": value, "checksum": seal_meta(key, value)}
-        for key, value in values.items()
-    )
+    for key, value in values.items():
+        database.execute("INSERT INTO meta VALUES (?, ?, ?)", [key, value, seal_meta(key, value)])
 
 
 def check_for_writing(connection: sqlite3.Connection, path: Path) -> None:
@@ -142,6 +161,12 @@ def _check_ours(database: Database, path: Path, *, or_empty: bool) -> None:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
     applied = {migration.name for migration in migrations.applied(database)}
     known = {migration.name for migration in migrations._migrations}
+    if _BEFORE_THE_FIRST in applied:
+        raise StoreError(
+            f"{path} was written by a draftsync under development, before its first release, and "
+            "cannot be read by this one: give another file with --database (whoever still has the "
+            "drafts open brings them along), or read it with the draftsync that wrote it"
+        )
     if unknown := sorted(applied - known):
         raise StoreTooNew(f"{path} was written by a newer draftsync: it has {', '.join(unknown)}")
     if not applied and not (or_empty and not database.table_names()):

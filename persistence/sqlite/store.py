@@ -45,13 +45,13 @@ class SqliteReader:
 class SqliteStore(SqliteReader):
     """A :class:`persistence.store.Store`: a writer on its thread, a reader on another.
 
-    Made by open_sqlite. ``append`` and ``compact`` are carried out in the order of the calls.
+    Made by open_sqlite. What is written is written in the order of the calls.
     """
 
     def __init__(self, path: str | Path, durability: Durability) -> None:
         super().__init__(path)
         self._writer = FileWriter(Path(path).absolute(), durability)
-        self._writing = Thread("draftsync-writer")
+        self._writing = Thread("draftsync-writer", between=self._writer.tidy)
 
     async def open(self) -> None:
         self._epoch = await self._writing.run(self._writer.open)
@@ -62,6 +62,12 @@ class SqliteStore(SqliteReader):
 
     async def compact(self, snapshot: Snapshot) -> None:
         await self._writing.run(lambda: self._writer.compact(snapshot))
+
+    async def thin(self, document: str, before: float) -> int:
+        return await self._writing.run(lambda: self._writer.thin(document, before))
+
+    async def reclaim(self) -> int:
+        return await self._writing.run(self._writer.reclaim)
 
     async def close(self) -> None:
         try:

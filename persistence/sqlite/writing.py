@@ -4,62 +4,67 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from persistence.checks import check_batch, check_snapshot
-from persistence.sqlite import queries, schema
+from persistence.sqlite import names, queries, schema, thinning
 from persistence.sqlite.errors import breaks_connection, translated
+from persistence.sqlite.ledger import Ledger, Plan
 from persistence.sqlite.lock import WriterLock
 from persistence.sqlite.rows import (
-    DOCUMENT_COLUMNS,
     ENTRY_COLUMNS,
     SNAPSHOT_COLUMNS,
-    Row,
+    TALLY_COLUMNS,
     Tally,
-    document_row,
-    entry_row,
-    open_snapshot,
     seal_meta,
     snapshot_row,
+    tally_row,
 )
-from persistence.store import NOWHERE, Edit, Position, Snapshot, StoreError, StoreUnavailable
+from persistence.sqlite.statements import LARGEST, Insert
+from persistence.store import (
+    Edit,
+    Position,
+    Snapshot,
+    StoreError,
+    StoreUnavailable,
+    to_milliseconds,
+)
 
 PATIENCE = 1.0  # seconds to wait for another process's lock before StoreUnavailable
-REACH = 2**32
-"""How far beyond the last position a stray entry is believed. A flipped bit in a position can put
-a row ahead of us; we step over it, unless that would push positions out of JavaScript's reach."""
 
-_LONGEST_WAL = 64 * 2**20  # bytes that a -wal keeps after a checkpoint
+LOG_PAGES = 1_000
+"""Pages that the write-ahead log takes before they are brought into the database."""
 
-_PLACES_OF = {ENTRY_COLUMNS: 8, DOCUMENT_COLUMNS: 9, SNAPSHOT_COLUMNS: 6}
+_PAGE = 4_096
+_FRAME = _PAGE + 24  # a page in the log
 
-
-def _insert(table: str, columns: str, replacing: str = "") -> str:
-    places = ", ".join("?" * _PLACES_OF[columns])
-    sql = f"INSERT INTO {table} ({columns}) VALUES ({places})"  # noqa: S608 -- our own names
-    if replacing:
-        changes = ", ".join(f"{name} = excluded.{name}" for name in columns.split(", "))
-        sql += f" ON CONFLICT ({replacing}) DO UPDATE SET {changes}"
-    return sql
-
-
-_INSERT_ENTRY = _insert("entries", ENTRY_COLUMNS)
-_UPSERT_DOCUMENT = _insert("documents", DOCUMENT_COLUMNS, replacing="document")
-_UPSERT_SNAPSHOT = _insert("snapshots", SNAPSHOT_COLUMNS, replacing="document")
-_UPDATE_META = "UPDATE meta SET value = ?, checksum = ? WHERE key = ?"
-_SNAPSHOT_THERE = f"SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE document = ?"  # noqa: S608
-_IS_ENTRY = "SELECT 1 FROM entries WHERE position = ? AND document = ?"
+_insert_entries = Insert("entries", ENTRY_COLUMNS)
+_put_tallies = Insert("tallies", TALLY_COLUMNS, "INSERT OR REPLACE")
+_put_snapshot = Insert("snapshots", SNAPSHOT_COLUMNS, "INSERT OR REPLACE")
+_PUT_META = "INSERT OR REPLACE INTO meta (key, value, checksum) VALUES (?, ?, ?)"
+_IS_ENTRY = "SELECT 1 FROM entries WHERE document = ? AND position = ?"
+_FILLER = "INSERT INTO snapshots VALUES (0, 0, 0, x'', x'', zeroblob(?))"
 
 
 @dataclass(frozen=True, slots=True)
 class _Doubt:
-    """A batch whose COMMIT raised: on disk or not, the next look will tell."""
+    """A batch whose commit raised: on disk or not, the next look will tell."""
 
     batch: tuple[Edit, ...]
     first: Position
+
+    @property
+    def last(self) -> Position:
+        return Position(self.first + len(self.batch) - 1)
+
+
+class _Opened(NamedTuple):
+    connection: sqlite3.Connection
+    ledger: Ledger
 
 
 class FileWriter:
@@ -78,10 +83,11 @@ class FileWriter:
         self.path = path
         self._synchronous = {"full": "FULL", "normal": "NORMAL"}[durability]
         self._connect = connect or _connect
-        self._connection: sqlite3.Connection | None = None
+        self._opened: _Opened | None = None
         self._lock: WriterLock | None = None
-        self._last = NOWHERE
         self._doubt: _Doubt | None = None
+        self._log_pages = 0  # at most so many are in the log that the database has not got
+        self._log_is_long = False
 
     def open(self) -> str:
         """Take the lock, make or migrate the file, and return the database's epoch.
@@ -94,34 +100,81 @@ class FileWriter:
             if not self.path.parent.is_dir():
                 raise StoreError(f"there is no folder {self.path.parent} for the database")
             self._lock = WriterLock(self.path)
-            return queries.read_epoch(self._connected())
+            return queries.read_epoch(self._ready().connection)
 
     def append(self, batch: tuple[Edit, ...]) -> Position:
         """Commit a batch; see :meth:`persistence.store.Store.append`."""
         check_batch(batch)
         with translated(self.path):
-            connection = self._connected()
-            if (first := self._settle(batch)) is not None:
+            opened = self._ready()
+            if (first := self._settle(batch, opened.ledger)) is not None:
                 return first
-            first = Position(self._last + 1)
-            with self._transaction(connection, _Doubt(batch, first)):
-                self._write(connection, batch, first)
-            self._last = Position(self._last + len(batch))
-            return first
+            plan = opened.ledger.plan(batch)
+            with self._undoing(opened.connection, _Doubt(batch, plan.first)):
+                _carry_out(opened.connection, plan)
+            opened.ledger.keep(plan)
+            size = sum(len(edit.update) for edit in batch)
+            self._log_pages += len(plan.documents) + size // _PAGE + 1
+            return plan.first
 
     def compact(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; see :meth:`persistence.store.Store.compact`."""
         with translated(self.path):
-            connection = self._connected()
+            connection, ledger = self._ready()
+            tally = ledger.document(snapshot.document)
             with self._transaction(connection):
-                self._keep(connection, snapshot)
+                changed = _keep(connection, tally, snapshot)
+                if changed is not None:
+                    _write_tallies(connection, tally_row(changed), ledger.last)
+            if changed is not None:
+                ledger.rewritten(changed)
+                self._log_pages += len(snapshot.update) // _PAGE + 1
+
+    def thin(self, document: str, before: float) -> int:
+        """Remove old history; see :meth:`persistence.store.Store.thin`."""
+        horizon = to_milliseconds(before)
+        with translated(self.path):
+            connection, ledger = self._ready()
+            tally = ledger.document(document)
+            if tally is None or not tally.snapshot:
+                return 0
+            with self._transaction(connection):
+                left, removed = thinning.thin(connection, tally, horizon)
+                if removed:
+                    _write_tallies(connection, tally_row(left), ledger.last)
+            if removed:
+                ledger.rewritten(left)
+                self._log_pages += removed // 32  # rows in a page
+            return removed
+
+    def reclaim(self) -> int:
+        """Give space back; see :meth:`persistence.store.Store.reclaim`."""
+        with translated(self.path):
+            connection, _ = self._ready()
+            with self._undoing(connection):
+                given_back = thinning.reclaim(connection)
+            self._log_pages += 2 * given_back // _PAGE
+            return given_back
+
+    def tidy(self) -> None:
+        """Do what could wait until the last call was answered. Cheap while nothing is due.
+
+        What fails here is done again when the connection was opened anew, by the next call.
+        """
+        if self._opened is not None:
+            with suppress(StoreError), translated(self.path):
+                if not self._log_is_long:
+                    self._lengthen_log(self._opened.connection)
+                elif self._log_pages >= LOG_PAGES:
+                    self._checkpoint(self._opened)
 
     def close(self) -> None:
         """Bring the write-ahead log into the database if it lets us, and release the lock."""
         try:
-            if self._connection is not None:
-                with suppress(sqlite3.Error):
-                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            if self._opened is not None:
+                with suppress(StoreError), translated(self.path):
+                    self._write_behind(self._opened)
+                    self._opened.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 self._drop()
         finally:
             if self._lock is not None:
@@ -130,100 +183,115 @@ class FileWriter:
     # One transaction
 
     @contextmanager
-    def _transaction(
-        self, connection: sqlite3.Connection, doubt: _Doubt | None = None
-    ) -> Iterator[None]:
-        try:
+    def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
+        with self._undoing(connection):
             connection.execute("BEGIN IMMEDIATE")
             yield
-        except BaseException as error:
-            self._roll_back(connection, error)
-            raise
-        try:
             connection.execute("COMMIT")
-        except BaseException:
-            self._doubt = doubt
-            self._drop()
+
+    @contextmanager
+    def _undoing(
+        self, connection: sqlite3.Connection, doubt: _Doubt | None = None
+    ) -> Iterator[None]:
+        """Roll back what raises, and part from a connection that it broke."""
+        try:
+            yield
+        except BaseException as error:
+            self._doubt = doubt or self._doubt
+            self._roll_back(connection)
+            if breaks_connection(error):
+                self._drop()
             raise
 
-    def _roll_back(self, connection: sqlite3.Connection, error: BaseException) -> None:
+    def _roll_back(self, connection: sqlite3.Connection) -> None:
         try:
             if connection.in_transaction:  # SQLite may have rolled back by itself
                 connection.execute("ROLLBACK")
         except sqlite3.Error:
             self._drop()
-        else:
-            if breaks_connection(error) and not isinstance(error, ValueError):
-                self._drop()
 
-    def _settle(self, batch: tuple[Edit, ...]) -> Position | None:
+    def _settle(self, batch: tuple[Edit, ...], ledger: Ledger) -> Position | None:
         """Return the position of a batch that an earlier call committed unknowingly.
 
         The connection is a new one by now: it brought everything that it found into the database
         file and saw it synced, so what is there is durable.
         """
         doubt, self._doubt = self._doubt, None
-        if doubt is None or self._last < doubt.first:
+        if doubt is None:
+            return None
+        tally = ledger.document(doubt.batch[-1].document)
+        if tally is None or tally.head < doubt.last:
             return None
         if batch != doubt.batch:
             self._doubt = doubt
             raise ValueError("the batch that failed before has to be repeated first")
         return doubt.first
 
-    def _write(
-        self, connection: sqlite3.Connection, batch: tuple[Edit, ...], first: Position
-    ) -> None:
-        tallies: dict[str, Tally] = {}
-        entries: list[Row] = []
-        for position, edit in enumerate(batch, first):
-            tally = tallies.get(edit.document)
-            if tally is None:
-                tally = tallies[edit.document] = _tally(connection, edit)
-            entries.append(entry_row(position, tally.head, edit))
-            tally.add(position, edit)
-        connection.executemany(_INSERT_ENTRY, entries)
-        connection.executemany(_UPSERT_DOCUMENT, map(document_row, tallies.values()))
-        _set_meta(connection, "last_position", str(first + len(batch) - 1))
+    # What follows the edits
 
-    def _keep(self, connection: sqlite3.Connection, snapshot: Snapshot) -> None:
-        name = snapshot.document
-        tally = queries.find_document(connection, name)[0] or queries.add_up(connection, name)
-        is_entry = connection.execute(_IS_ENTRY, (snapshot.position, name)).fetchone() is not None
-        check_snapshot(snapshot, Position(tally.head) if tally else None, is_entry=is_entry)
-        assert tally is not None  # noqa: S101 -- check_snapshot refused it; this is for mypy
-        there = connection.execute(_SNAPSHOT_THERE, (name,)).fetchall()
-        if any(
-            (old := open_snapshot(row, name)) and old.position >= snapshot.position for row in there
-        ):
-            return
-        connection.execute(_UPSERT_SNAPSHOT, snapshot_row(snapshot))
-        tally.snapshot = snapshot.position
-        connection.execute(_UPSERT_DOCUMENT, document_row(tally))
+    def _checkpoint(self, opened: _Opened) -> None:
+        """Bring the log into the database, so that it is written from its beginning again."""
+        self._write_behind(opened)
+        with self._undoing(opened.connection):
+            opened.connection.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        self._log_pages = 0
+
+    def _write_behind(self, opened: _Opened) -> None:
+        """Let the tables say what the ledger knows."""
+        connection, ledger = opened
+        if ledger.behind:
+            torn, tallies = ledger.rows_behind()
+            with self._transaction(connection):
+                names.write(connection, torn)
+                _write_tallies(connection, tallies, ledger.last)
+            ledger.caught_up()
+
+    def _lengthen_log(self, connection: sqlite3.Connection) -> None:
+        """Write the log to its usual length once, by a transaction that is taken back.
+
+        A commit that overwrites it is synced in two thirds of the time of one that lengthens it:
+        there is no size of the file to sync.
+        """
+        self._log_is_long = True
+        with self._undoing(connection):
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("PRAGMA cache_size = 16")  # so that pages are written before COMMIT
+            try:
+                connection.execute(_FILLER, (LOG_PAGES * _PAGE,))
+            finally:
+                connection.execute("PRAGMA cache_size = -2000")  # KiB, SQLite's own default
+            connection.execute("ROLLBACK")
+        _sync(self.path.with_name(self.path.name + "-wal"))
 
     # The connection
 
-    def _connected(self) -> sqlite3.Connection:
-        if self._connection is None:
-            self._connection = self._connect(self.path)
+    def _ready(self) -> _Opened:
+        if self._opened is None:
+            connection = self._connect(self.path)
             try:
-                self._prepare(self._connection)
+                self._opened = _Opened(connection, self._prepare(connection))
+                self._write_behind(self._opened)
+                self._make_durable(connection)
             except BaseException:
-                self._drop()
+                self._opened = None
+                _close(connection)
                 raise
-        return self._connection
+        return self._opened
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _prepare(self, connection: sqlite3.Connection) -> Ledger:
         schema.check_for_writing(connection, self.path)
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heard where the file is new
         (mode,) = connection.execute("PRAGMA journal_mode = WAL").fetchone()
         if mode != "wal":
             raise StoreError(f"{self.path} lies where SQLite cannot keep a write-ahead log: {mode}")
         connection.execute(f"PRAGMA synchronous = {self._synchronous}")
-        connection.execute(f"PRAGMA journal_size_limit = {_LONGEST_WAL}")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")  # in tidy, when nobody waits for it
+        connection.execute(f"PRAGMA journal_size_limit = {4 * LOG_PAGES * _FRAME}")
         connection.execute("PRAGMA cell_size_check = ON")
         schema.migrate(connection)
         connection.text_factory = bytes
-        self._make_durable(connection)
-        self._last = _last_position(connection)
+        self._log_is_long = False
+        return Ledger.open(connection)
 
     def _make_durable(self, connection: sqlite3.Connection) -> None:
         """Sync whatever was found.
@@ -236,50 +304,73 @@ class FileWriter:
         busy, frames, copied = connection.execute("PRAGMA wal_checkpoint(FULL)").fetchone()
         if busy or frames != copied:
             raise StoreUnavailable(f"the database {self.path} is locked by another process")
-        _sync_folder(self.path.parent)
+        self._log_pages = 0
+        _sync(self.path.parent)
 
     def _drop(self) -> None:
-        connection, self._connection = self._connection, None
-        if connection is not None:
-            with suppress(sqlite3.Error):
-                connection.close()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            _close(opened.connection)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
     return sqlite3.connect(path, timeout=PATIENCE, isolation_level=None)
 
 
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _close(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):
+        connection.close()
+
+
+def _sync(path: Path) -> None:
+    """Sync a folder, or a file that SQLite keeps no locks on."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
 
 
-def _tally(connection: sqlite3.Connection, edit: Edit) -> Tally:
-    """Return the tally to count ``edit`` into. One that is damaged or missing is made anew."""
-    found = queries.find_document(connection, edit.document)[0]
-    when = edit.received_at + 0.0
-    return (
-        found
-        or queries.add_up(connection, edit.document)
-        or Tally(edit.document, NOWHERE, 0, 0, edit.author, when, when)
-    )
+def _carry_out(connection: sqlite3.Connection, plan: Plan) -> None:
+    """Commit a batch. Where nothing is new but the entries, that is one step of SQLite."""
+    alone = not plan.names and len(plan.entries) <= LARGEST * _insert_entries.width
+    if alone:
+        _insert_entries(connection, plan.entries)
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    names.write(connection, plan.names)
+    _put_tallies(connection, plan.tallies)
+    _insert_entries(connection, plan.entries)
+    connection.execute("COMMIT")
 
 
-def _set_meta(connection: sqlite3.Connection, key: str, value: str) -> None:
-    connection.execute(_UPDATE_META, (value, seal_meta(key, value), key))
+def _write_tallies(
+    connection: sqlite3.Connection, values: Sequence[Any], last_position: Position
+) -> None:
+    """Write tallies, and the last position with them: no head may ever stand before it."""
+    _put_tallies(connection, values)
+    last = str(last_position)
+    connection.execute(_PUT_META, ("last_position", last, seal_meta("last_position", last)))
 
 
-def _last_position(connection: sqlite3.Connection) -> Position:
-    """Return the highest position that was ever given."""
-    written = queries.read_meta(connection, "last_position")
-    if written is None:  # damaged: the documents know their heads
-        last = max((one.head for one in queries.heads(connection)), default=NOWHERE)
-    else:
-        last = Position(int(written))
-    strays: Iterable[Row] = connection.execute(
-        "SELECT max(position) FROM entries WHERE position <= ?", (last + REACH,)
-    )
-    return max(last, *(Position(stray or 0) for (stray,) in strays))
+def _keep(connection: sqlite3.Connection, tally: Tally | None, snapshot: Snapshot) -> Tally | None:
+    """Put a snapshot in the place of an older one; return the document's tally, if it changed."""
+    old = queries.find_snapshot(connection, tally.document) if tally else None
+    is_entry = tally is not None and _is_entry(connection, tally, snapshot.position, old)
+    check_snapshot(snapshot, Position(tally.head) if tally else None, is_entry=is_entry)
+    assert tally is not None  # noqa: S101 -- check_snapshot refused it; this is for mypy
+    if old is not None and old.position >= snapshot.position:
+        return None
+    _put_snapshot(connection, snapshot_row(tally.document, snapshot))
+    return replace(tally, snapshot=snapshot.position)
+
+
+def _is_entry(
+    connection: sqlite3.Connection, tally: Tally, position: int, old: Snapshot | None
+) -> bool:
+    if 0 < position < tally.thinned:  # nobody knows; but what it says is in the snapshot there
+        return old is not None
+    if position in (tally.head, tally.thinned):
+        return position > 0
+    row = (tally.document.id, position)
+    return connection.execute(_IS_ENTRY, row).fetchone() is not None

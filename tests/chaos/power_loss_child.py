@@ -14,9 +14,12 @@ import sys
 from contextlib import closing
 from pathlib import Path
 
+from persistence.sqlite import writing
 from persistence.sqlite.reading import FileReader
 from persistence.sqlite.writing import FileWriter
 from persistence.store import Edit
+
+writing.LOG_PAGES = 50  # so that the log is brought into the database many times in a run
 
 
 def main() -> None:
@@ -44,6 +47,7 @@ def write_for_ever(database: Path, durability: str, random_: random.Random) -> N
             for _ in range(random_.randrange(1, 4))
         )
         say(str(writer.append(batch) + len(batch) - 1))
+        writer.tidy()
 
 
 def look(database: Path) -> None:

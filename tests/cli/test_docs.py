@@ -208,7 +208,7 @@ async def test_a_pipe_gets_whole_values_and_no_colours(run: Run, tmp_path: Path)
 
 async def test_a_damaged_document_is_shown_with_its_damage(run: Run, database: Path) -> None:
     other = sqlite3.connect(database)
-    other.execute("UPDATE entries SET author = 'mallory' WHERE document = 'drafts/2'")
+    other.execute("UPDATE entries SET author = author + 1 WHERE position = 2")
     other.commit()
     other.close()
     show = ("docs", "show", "drafts/2", "--json", "--database", str(database))

@@ -16,10 +16,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from persistence.sqlite.writing import FileWriter
+from persistence.sqlite.writing import LOG_PAGES, FileWriter
 from persistence.store import StoreUnavailable
 from tests.stores.faults import Faults
-from tests.stores.support import edits, snapshot
+from tests.stores.support import LATER, edit, edits, snapshot
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.stores.children"])
@@ -62,6 +62,39 @@ def _say(pipe: int, number: int) -> None:
     os.write(pipe, b"%d\n" % number)
 
 
+def prepare(writer: FileWriter, act: str) -> None:
+    """Do what has to be done before, by the same writer."""
+    if act == "checkpoint":
+        writer.append(edits(2, "drafts/2"))  # of which the tallies do not know
+
+
+def act_on(writer: FileWriter, act: str) -> None:
+    """Do one of the things that a writer does to a database that was filled."""
+    match act:
+        case "append":
+            writer.append((*edits(3), *edits(2, "drafts/2")))
+        case "append new":
+            writer.append((*edits(2, "new"), edit("new", author="new")))
+        case "append many":
+            writer.append(edits(3_000))
+        case "compact":
+            writer.compact(snapshot(3))
+        case "thin":
+            writer.thin("drafts/1", LATER)
+        case "reclaim":
+            writer.reclaim()
+        case "tidy":
+            writer.tidy()  # lengthens the log
+        case "checkpoint":
+            checkpoint(writer)
+
+
+def checkpoint(writer: FileWriter) -> None:
+    """Bring the log into the database, as the writer does when it is long."""
+    writer._log_is_long, writer._log_pages = True, LOG_PAGES
+    writer.tidy()
+
+
 def append_for_ever(pipe: int, database: Path, seed: int) -> None:
     """Append batches of 1 to 5 edits; say the last position of each that was acknowledged."""
     writer = FileWriter(database)
@@ -71,6 +104,9 @@ def append_for_ever(pipe: int, database: Path, seed: int) -> None:
         _say(pipe, writer.append(batch) + len(batch) - 1)
         if number % 20 == 19:
             writer.compact(snapshot(writer.append(edits(1, "drafts/0")), "drafts/0"))
+        writer.tidy()
+        if number % 30 == 29:
+            checkpoint(writer)
 
 
 def hold(pipe: int, database: Path) -> None:
@@ -82,15 +118,13 @@ def hold(pipe: int, database: Path) -> None:
 
 
 def die_at(pipe: int, database: Path, k: int, act: str, late: bool) -> None:
-    """Append or compact, and die at the k-th statement, or right after it. Else say the count."""
+    """Do something, and die at the k-th statement of it, or right after it. Else say the count."""
     faults = Faults(lambda: os._exit(CRASHED), late=late)
     writer = FileWriter(database, connect=faults.connect)
     writer.open()
+    prepare(writer, act)
     faults.arm(k)
-    if act == "append":
-        writer.append((*edits(3), *edits(2, "drafts/2")))
-    else:
-        writer.compact(snapshot(3))
+    act_on(writer, act)
     _say(pipe, faults.count)
 
 

@@ -58,3 +58,7 @@ class _FaultyConnection(sqlite3.Connection):
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
         run = super().executemany
         return self.faults.around(lambda: run(sql, parameters))
+
+    def executescript(self, sql: str, /) -> sqlite3.Cursor:
+        run = super().executescript
+        return self.faults.around(lambda: run(sql))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from persistence.store import ClientRange, Edit, Entry, Position, Reader, Snapshot, Store
 
 NOON = 1_780_000_000.0
+LATER = NOON + 86_400.0
 
 
 @dataclass(frozen=True)

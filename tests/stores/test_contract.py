@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import anyio
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,7 +22,7 @@ from persistence.store import (
     StoreError,
 )
 from tests.stores.conftest import ON_DISK
-from tests.stores.support import NOON, Opening, assert_holds, edit, edits, entries, snapshot
+from tests.stores.support import LATER, NOON, Opening, assert_holds, edit, edits, entries, snapshot
 
 
 async def test_a_new_store_is_empty(store: Store) -> None:
@@ -56,6 +58,12 @@ async def test_time_orders_nothing(store: Store) -> None:
     assert (head.head, head.created_at, head.updated_at) == (5, NOON, NOON - day)
 
 
+async def test_times_are_kept_to_the_millisecond(store: Store) -> None:
+    await store.append([edit(received_at=time) for time in (NOON + 0.0004, NOON + 0.9996, -0.0016)])
+    stored = await store.load("drafts/1")
+    assert [entry.edit.received_at for entry in stored.entries] == [NOON, NOON + 1, -0.002]
+
+
 async def test_an_empty_batch_is_refused(store: Store) -> None:
     with pytest.raises(ValueError, match="empty"):
         await store.append([])
@@ -72,8 +80,15 @@ async def test_an_empty_batch_is_refused(store: Store) -> None:
         edit(author="\udfff"),
         edit(received_at=float("nan")),
         edit(received_at=float("inf")),
+        edit(received_at=1e14),
+        edit(clients=(ClientRange(7, 2, 1),)),
+        edit(clients=(ClientRange(7, -1, 1),)),
+        edit(clients=(ClientRange(-7, 0, 1),)),
     ],
-    ids=["nameless", "long", "long-utf8", "surrogate", "author", "nan", "inf"],
+    ids=[
+        *("nameless", "long", "long-utf8", "surrogate", "author", "nan", "inf", "far"),
+        *("backwards", "before-zero", "client"),
+    ],
 )
 async def test_one_bad_edit_refuses_the_whole_batch(store: Store, bad: Edit) -> None:
     with pytest.raises(ValueError):
@@ -166,6 +181,107 @@ async def test_a_snapshot_of_a_document_never_written_is_refused(store: Store) -
         await store.compact(snapshot(1))
 
 
+# Retention
+
+
+async def thin_all(store: Store, before: float = LATER, document: str = "drafts/1") -> int:
+    """Thin until nothing is left to remove; return how many entries went."""
+    total = 0
+    while removed := await store.thin(document, before):
+        total += removed
+    return total
+
+
+async def test_thinning_removes_what_the_snapshot_contains_and_changes_nothing(
+    store: Store,
+) -> None:
+    await store.append(edits(10))
+    await store.compact(snapshot(7))
+    before = await store.load("drafts/1")
+    assert await thin_all(store) == 7
+    after = await store.load("drafts/1")
+    assert after == replace(before, thinned=Position(7))
+    assert after.entries == entries(1, edits(10))[7:]
+    [head] = await store.heads()
+    assert (head.edits, head.head, head.thinned) == (3, 10, 7)
+    assert head.size == sum(len(entry.edit.update) for entry in after.entries)
+
+
+async def test_a_document_thinned_to_its_snapshot_lives_on(store: Store) -> None:
+    await store.append([edit(received_at=NOON - 1, author="ann")])
+    await store.append([edit(received_at=NOON, author="bob")])
+    await store.compact(snapshot(2))
+    assert await thin_all(store) == 2
+    assert await store.load("drafts/1") == StoredDocument(
+        "drafts/1", snapshot(2), (), Position(2), thinned=Position(2)
+    )
+    assert await store.heads() == [
+        Head("drafts/1", Position(2), 0, 0, "bob", NOON - 1, NOON, Position(2), Position(2))
+    ]
+    assert await store.append(edits(2)) == 3
+    assert (await store.load("drafts/1")).entries == entries(3, edits(2))
+    await store.compact(snapshot(4, update=b"new"))
+    assert await thin_all(store) == 2
+    assert (await store.load("drafts/1")).snapshot == snapshot(4, update=b"new")
+
+
+async def test_without_a_snapshot_nothing_is_thinned(store: Store) -> None:
+    await store.append(edits(5))
+    assert await store.thin("drafts/1", LATER) == 0
+    assert await store.thin("drafts/none", LATER) == 0
+    await assert_holds(store, entries(1, edits(5)))
+
+
+async def test_thinning_leaves_other_documents_alone(store: Store) -> None:
+    await store.append([*edits(3, "one"), *edits(3, "two")])
+    await store.compact(snapshot(3, "one"))
+    await store.compact(snapshot(6, "two"))
+    assert await thin_all(store, document="one") == 3
+    assert [head.edits for head in await store.heads()] == [0, 3]
+
+
+async def test_no_entry_younger_than_the_horizon_is_thinned(store: Store) -> None:
+    """Nor any behind it, whatever the clock said: history has no holes."""
+    await store.append([edit(received_at=NOON + shift) for shift in (0, 1, 5, 2, 3)])
+    await store.compact(snapshot(5))
+    assert await thin_all(store, NOON + 4) == 2
+    assert (await store.load("drafts/1")).thinned == 2
+    [head] = await store.heads()
+    assert (head.edits, head.thinned) == (3, 2)
+    assert await thin_all(store, NOON + 5) == 0
+    assert await thin_all(store, NOON + 6) == 3
+
+
+async def test_thinning_goes_in_bounded_steps(store: Store) -> None:
+    await store.append(edits(5_000))
+    await store.compact(snapshot(4_999))
+    assert await thin_all(store) == 4_999
+    stored = await store.load("drafts/1")
+    assert (stored.damaged, stored.entries) == ((), entries(5_000, edits(1, start=4_999)))
+
+
+async def test_a_snapshot_among_thinned_entries_is_older_than_the_one_there(store: Store) -> None:
+    await store.append(edits(5))
+    await store.compact(snapshot(5))
+    await thin_all(store)
+    await store.compact(snapshot(3, update=b"older"))
+    assert (await store.load("drafts/1")).snapshot == snapshot(5)
+
+
+async def test_space_is_given_back_until_there_is_none(store: Store) -> None:
+    await store.append(edits(3_000))
+    await store.compact(snapshot(3_000))
+    await thin_all(store)
+    while await store.reclaim():
+        pass
+    assert (await store.load("drafts/1")).snapshot == snapshot(3_000)
+
+
+async def test_a_horizon_is_a_time(store: Store) -> None:
+    with pytest.raises(ValueError, match="not a time"):
+        await store.thin("drafts/1", float("nan"))
+
+
 # Living together
 
 
@@ -252,6 +368,10 @@ async def test_a_closed_store_says_so(opening: Opening) -> None:
             await store.heads()
         with pytest.raises(StoreError, match="closed"):
             await store.compact(snapshot(1))
+        with pytest.raises(StoreError, match="closed"):
+            await store.thin("drafts/1", LATER)
+        with pytest.raises(StoreError, match="closed"):
+            await store.reclaim()
 
 
 _texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
@@ -262,7 +382,9 @@ _edits = st.builds(
     author=_texts,
     clients=st.lists(
         st.builds(
-            ClientRange,
+            lambda client, start, clocks, introduced: ClientRange(
+                client, start, start + clocks, introduced
+            ),
             st.integers(0, 2**53),
             st.integers(0, 2**31),
             st.integers(0, 2**31),
@@ -270,7 +392,7 @@ _edits = st.builds(
         ),
         max_size=3,
     ).map(tuple),
-    received_at=st.floats(allow_nan=False, allow_infinity=False),
+    received_at=st.integers(-(2**53) + 1, 2**53 - 1).map(lambda time: time / 1_000),
 )
 
 

@@ -15,12 +15,12 @@ from blockbuster import BlockingError
 from sqlite_utils import Database
 
 from persistence.sqlite import open_sqlite, open_sqlite_readonly
-from persistence.sqlite.reading import FileReader
+from persistence.sqlite.reading import FileReader, _Opened
 from persistence.sqlite.schema import migrations
-from persistence.sqlite.writing import FileWriter
+from persistence.sqlite.writing import LOG_PAGES, FileWriter
 from persistence.store import Position, StoreError, StoreInUse, StoreTooNew, StoreUnavailable
 from tests.stores.children import child, hold
-from tests.stores.support import assert_holds, edits, entries, snapshot
+from tests.stores.support import LATER, assert_holds, edits, entries, snapshot
 
 
 def raw(database: Path) -> closing[sqlite3.Connection]:
@@ -35,16 +35,57 @@ async def test_a_new_file_has_our_tables_strict_and_migrated(database: Path) -> 
         pass
     with raw(database) as connection:
         tables = Database(connection)
-        assert set(tables.table_names()) == {
-            "_sqlite_migrations",
-            "documents",
-            "entries",
-            "meta",
-            "snapshots",
-        }
-        assert all(tables.table(name).strict for name in ("documents", "entries", "snapshots"))
-        assert [one.name for one in migrations.applied(tables)] == ["m001_documents_and_entries"]
+        ours = {"entries", "ids", "meta", "names", "snapshots", "tallies"}
+        assert set(tables.table_names()) == ours | {"_sqlite_migrations"}
+        assert all(tables.table(name).strict for name in ours)
+        [applied] = [one.name for one in migrations.applied(tables)]
+        assert applied == "m001_names_entries_and_tallies"
+        assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+async def test_the_views_show_names_and_dates_at_any_time(database: Path) -> None:
+    async with open_sqlite(database) as store:
+        for live in (True, False):
+            await store.append(edits(2, "drafts/1" if live else "drafts/2"))
+            with raw(database) as connection:
+                views = Database(connection)
+                last = list(views.view("documents").rows)[-1]
+                assert last == {
+                    "document": "drafts/1" if live else "drafts/2",
+                    "head": 2 if live else 4,
+                    "edits": 2,
+                    "size": 16,
+                    "last_author": "alice",
+                    "created_at": "2026-05-28 20:26:40.000",
+                    "updated_at": "2026-05-28 20:26:40.000",
+                    "snapshot": 0,
+                    "thinned": 0,
+                }
+    with raw(database) as connection:
+        assert list(Database(connection).view("edits").rows)[1] == {
+            "position": 2,
+            "document": "drafts/1",
+            "author": "alice",
+            "received_at": "2026-05-28 20:26:40.000",
+            "size": 8,
+            "update": b"update 1",
+            "previous": 1,
+        }
+
+
+@pytest.mark.parametrize("open_any", [open_sqlite, open_sqlite_readonly])
+async def test_a_file_of_the_former_schema_says_what_to_do(
+    database: Path, open_any: object
+) -> None:
+    async with open_sqlite(database):
+        pass
+    with raw(database) as connection:
+        connection.execute("UPDATE _sqlite_migrations SET name = 'm001_documents_and_entries'")
+    assert callable(open_any)
+    with pytest.raises(StoreError, match="give another file with --database"):
+        async with open_any(database):
+            pass
 
 
 async def test_closing_leaves_one_file_and_the_lock(database: Path) -> None:
@@ -134,6 +175,41 @@ async def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
         await assert_holds(store, entries(1, edits(1)))
 
 
+async def test_space_that_was_thinned_is_given_back(database: Path) -> None:
+    async with open_sqlite(database) as store:
+        await store.append(edits(20_000))
+        whole = snapshot(20_000, update=os.urandom(200_000))
+        await store.compact(whole)
+        while await store.thin("drafts/1", LATER):
+            pass
+        freed = 0
+        while given_back := await store.reclaim():
+            freed += given_back
+        assert freed > 900_000
+        assert (await store.load("drafts/1")).snapshot == whole
+    assert (await anyio.Path(database).stat()).st_size < 250_000
+    with raw(database) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+async def test_the_log_is_brought_into_the_database_behind_the_edits(database: Path) -> None:
+    """It is long from the start, and written over and over."""
+    log = anyio.Path(database.with_name("drafts.db-wal"))
+    async with open_sqlite(database) as store:
+        await store.append(edits(1))
+        await store.load("drafts/1")
+        length = (await log.stat()).st_size
+        assert length > 0.9 * LOG_PAGES * 4_096
+        for start in range(1, 2_500):
+            await store.append(edits(1, start=start))
+        assert (await log.stat()).st_size < length * 1.2
+        with raw(database) as connection:
+            [(folded,)] = connection.execute("SELECT edits FROM tallies")
+        assert 1_500 < folded < 2_500
+        [head] = await store.heads()
+        assert head.edits == 2_500
+
+
 # The lock
 
 
@@ -205,13 +281,14 @@ def test_a_reader_cannot_write(database: Path) -> None:
     writer.close()
     reader = FileReader(database)
     with closing(reader), pytest.raises(StoreUnavailable, match="read-only"):
-        reader._read(lambda connection: connection.execute("DELETE FROM meta"))
+        reader._read(lambda opened: opened.connection.execute("DELETE FROM meta"))
 
 
 async def test_a_long_read_does_not_hold_up_commits(database: Path) -> None:
     reading, done = threading.Event(), threading.Event()
 
-    def long_read(connection: sqlite3.Connection) -> int:
+    def long_read(opened: _Opened) -> int:
+        connection = opened.connection
         connection.execute("BEGIN")
         connection.execute("SELECT count(*) FROM entries").fetchone()
         reading.set()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -14,7 +14,7 @@ import pytest
 from persistence.sqlite.reading import FileReader
 from persistence.sqlite.writing import FileWriter
 from persistence.store import Damage, Edit, Position, StoredDocument, StoreError, StoreUnavailable
-from tests.stores.support import NOON, edit, snapshot
+from tests.stores.support import LATER, NOON, edit, snapshot
 
 SEED = 20_261_122
 DOCUMENTS = [f"drafts/{number}" for number in range(25)]
@@ -37,12 +37,12 @@ def make(path: Path, rows: int = ROWS, snapshots: bool = False) -> None:
 
 def _edit(number: int) -> Edit:
     name = DOCUMENTS[number % len(DOCUMENTS)]
-    return edit(name, b"update %d" % number, f"author {number}", received_at=NOON + number / 7)
+    return edit(name, b"update %d" % number, f"author {number}", received_at=NOON + number / 8)
 
 
-def load_all(path: Path) -> dict[str, StoredDocument]:
+def load_all(path: Path, names: Iterable[str] = DOCUMENTS) -> dict[str, StoredDocument]:
     with closing(FileReader(path)) as reader:
-        return {name: reader.load(name) for name in DOCUMENTS}
+        return {name: reader.load(name) for name in names}
 
 
 def flipped(value: object, random_: random.Random) -> object:
@@ -50,9 +50,6 @@ def flipped(value: object, random_: random.Random) -> object:
     match value:
         case int():
             return value ^ (1 << random_.randrange(63))
-        case float():
-            [bits] = struct.unpack("<q", struct.pack("<d", value))
-            return struct.unpack("<d", struct.pack("<q", bits ^ (1 << random_.randrange(62))))[0]
         case bytes():
             place = random_.randrange(8 * len(value))
             whole = bytearray(value)
@@ -61,31 +58,64 @@ def flipped(value: object, random_: random.Random) -> object:
     raise AssertionError(f"a column holds {value!r}")
 
 
+KEYS = {
+    "entries": ("document", "position"),
+    "tallies": ("document",),
+    "snapshots": ("document",),
+    "names": ("id",),
+    "ids": ("kind", "name"),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table, found by the columns of its key."""
+
+    table: str
+    key: tuple[object, ...]
+
+    @property
+    def where(self) -> str:
+        return " AND ".join(f"{column} = {_place(column)}" for column in KEYS[self.table])
+
+    def moved(self, column: str, value: object) -> Row:
+        """The same row when a column has another value."""
+        names = KEYS[self.table]
+        key = tuple(value if n == column else k for n, k in zip(names, self.key, strict=True))
+        return Row(self.table, key)
+
+
+def _place(column: str) -> str:
+    return "CAST(? AS TEXT)" if column == "name" else "?"
+
+
+def rows(raw: sqlite3.Connection, table: str) -> list[Row]:
+    keys = ", ".join(KEYS[table])
+    return [Row(table, key) for key in raw.execute(f"SELECT {keys} FROM {table} ORDER BY {keys}")]
+
+
 @contextmanager
-def flip(
-    raw: sqlite3.Connection, table: str, rowid: int, column: str, random_: random.Random
-) -> Iterator[None]:
+def flip(raw: sqlite3.Connection, row: Row, column: str, random_: random.Random) -> Iterator[None]:
     """Flip one bit of one column of one row, and put it right again at the end."""
-    read = f'SELECT "{column}", typeof("{column}") FROM {table} WHERE rowid = ?'
-    value, kind = raw.execute(read, (rowid,)).fetchone()
-    place = "CAST(? AS TEXT)" if kind == b"text" else "?"
-    write = f'UPDATE {table} SET "{column}" = {place} WHERE rowid = ?'
-    bad = _write_flipped(raw, write, value, rowid, random_)
-    there = bad if column == "position" and table == "entries" else rowid
+    read = f'SELECT "{column}" FROM {row.table} WHERE {row.where}'
+    [(value,)] = raw.execute(read, row.key)
+    write = f'UPDATE {row.table} SET "{column}" = {_place(column)} WHERE {row.where}'
+    bad = _write_flipped(raw, write, value, row, random_)
     try:
         yield
     finally:
-        assert raw.execute(write, (value, there)).rowcount == 1
+        there = row.moved(column, bad)
+        assert raw.execute(write, (value, *there.key)).rowcount == 1
 
 
 def _write_flipped(
-    raw: sqlite3.Connection, write: str, value: object, rowid: int, random_: random.Random
+    raw: sqlite3.Connection, write: str, value: object, row: Row, random_: random.Random
 ) -> object:
     for _ in range(64):
         bad = flipped(value, random_)
         try:
-            raw.execute(write, (bad, rowid))
-        except sqlite3.IntegrityError:  # the position is taken, or a NaN, which is NULL
+            raw.execute(write, (bad, *row.key))
+        except sqlite3.IntegrityError:  # the key is taken
             continue
         return bad
     raise AssertionError(f"no bit of {value!r} can be flipped")
@@ -102,14 +132,14 @@ def raw_connection(path: Path) -> Iterator[sqlite3.Connection]:
 @pytest.mark.parametrize(
     "column",
     [
-        "position",
         "document",
-        "previous",
-        "update",
+        "position",
+        "step",
         "author",
-        "clients",
         "received_at",
+        "clients",
         "checksum",
+        "update",
     ],
 )
 def test_a_bit_of_an_entry(database: Path, column: str) -> None:
@@ -118,9 +148,11 @@ def test_a_bit_of_an_entry(database: Path, column: str) -> None:
     sound = load_all(database)
     detected = 0
     with raw_connection(database) as raw, closing(FileReader(database)) as reader:
-        for position in range(1, ROWS + 1):
+        for row in rows(raw, "entries"):
+            _, position = row.key
+            assert isinstance(position, int)
             name = DOCUMENTS[(position - 1) % len(DOCUMENTS)]
-            with flip(raw, "entries", position, column, random_):
+            with flip(raw, row, column, random_):
                 stored = reader.load(name)
             assert position in {one.position for one in stored.damaged} or (
                 column == "position" and stored.damaged
@@ -139,7 +171,7 @@ def test_an_entry_filed_under_another_document_is_missed_here_and_refused_there(
 ) -> None:
     make(database)
     with raw_connection(database) as raw:
-        raw.execute("UPDATE entries SET document = 'drafts/2' WHERE position = 2")
+        raw.execute(f"UPDATE entries SET document = {_id(raw, 'drafts/2')} WHERE position = 2")
     stored = load_all(database)
     assert stored["drafts/1"].damaged == (Damage(Position(2), "entry", "its row is missing"),)
     assert stored["drafts/2"].damaged == (
@@ -147,6 +179,11 @@ def test_an_entry_filed_under_another_document_is_missed_here_and_refused_there(
     )
     assert len(stored["drafts/1"].entries) == 19
     assert len(stored["drafts/2"].entries) == 20
+
+
+def _id(raw: sqlite3.Connection, name: str, kind: int = 1) -> int:
+    [(found,)] = raw.execute("SELECT id FROM names WHERE kind = ? AND name = ?", (kind, name))
+    return int(found)
 
 
 @pytest.mark.parametrize(
@@ -159,8 +196,8 @@ def test_a_bit_of_a_snapshot_brings_back_all_entries(database: Path, column: str
     make(database, snapshots=True)
     random_ = random.Random(f"{SEED} {column}")
     with raw_connection(database) as raw, closing(FileReader(database)) as reader:
-        for rowid, name in enumerate(DOCUMENTS, 1):
-            with flip(raw, "snapshots", rowid, column, random_):
+        for name in DOCUMENTS:
+            with flip(raw, Row("snapshots", (_id(raw, name),)), column, random_):
                 stored = reader.load(name)
             [damage] = stored.damaged
             assert damage.what == "snapshot"
@@ -179,6 +216,7 @@ def test_a_bit_of_a_snapshot_brings_back_all_entries(database: Path, column: str
         "created_at",
         "updated_at",
         "snapshot",
+        "thinned",
         "checksum",
     ],
 )
@@ -188,8 +226,8 @@ def test_a_bit_of_a_document_loses_nothing(database: Path, column: str) -> None:
     sound = load_all(database)
     with raw_connection(database) as raw, closing(FileReader(database)) as reader:
         listed = reader.heads("")
-        for rowid, name in enumerate(DOCUMENTS, 1):
-            with flip(raw, "documents", rowid, column, random_):
+        for name in DOCUMENTS:
+            with flip(raw, Row("tallies", (_id(raw, name),)), column, random_):
                 stored = reader.load(name)
                 assert reader.heads("") == listed, "the list is added up from the entries"
             [damage] = stored.damaged
@@ -202,8 +240,9 @@ def test_a_bit_of_a_document_loses_nothing(database: Path, column: str) -> None:
 def test_the_next_append_makes_a_damaged_document_row_anew(database: Path) -> None:
     make(database)
     with raw_connection(database) as raw:
-        raw.execute("UPDATE documents SET size = size + 1, head = 3 WHERE document = 'drafts/1'")
-        raw.execute("DELETE FROM documents WHERE document = 'drafts/2'")
+        one, two = _id(raw, "drafts/1"), _id(raw, "drafts/2")
+        raw.execute(f"UPDATE tallies SET size = size + 1, head = 3 WHERE document = {one}")
+        raw.execute(f"DELETE FROM tallies WHERE document = {two}")
     writer = FileWriter(database)
     writer.open()
     writer.append((edit("drafts/1"), edit("drafts/2")))
@@ -216,13 +255,153 @@ def test_the_next_append_makes_a_damaged_document_row_anew(database: Path) -> No
         assert {(head.edits) for head in reader.heads("")} == {20, 21}
 
 
-@pytest.mark.parametrize("table", ["entries", "documents", "snapshots"])
+@pytest.mark.parametrize("table", ["entries", "tallies", "snapshots"])
 def test_a_row_that_went_missing_is_missed(database: Path, table: str) -> None:
     make(database, snapshots=True)
     with raw_connection(database) as raw:
-        raw.execute(f"DELETE FROM {table} WHERE rowid = (SELECT max(rowid) FROM {table})")
+        last = rows(raw, table)[-1]
+        raw.execute(f"DELETE FROM {table} WHERE {last.where}", last.key)
     stored = load_all(database)
     assert sum(len(one.damaged) for one in stored.values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("table", "column"),
+    [
+        (table, column)
+        for table in ("names", "ids")
+        for column in ("id", "kind", "name", "checksum")
+    ],
+)
+def test_a_bit_of_a_name_is_found_and_loses_nothing(
+    database: Path, table: str, column: str
+) -> None:
+    make(database, rows=100)
+    random_ = random.Random(f"{SEED} {table} {column}")
+    sound = load_all(database)
+    with raw_connection(database) as raw:
+        for row in rows(raw, table):
+            whose = _whose(raw, row)
+            with flip(raw, row, column, random_):
+                stored = load_all(database, whose)
+            for name in whose:
+                assert {one.what for one in stored[name].damaged} == {"name"}, f"silent: {row}"
+                assert stored[name].entries == sound[name].entries
+    assert load_all(database) == sound
+
+
+def thin(path: Path, name: str) -> int:
+    """Remove all history of a document that a snapshot contains; return how many entries went."""
+    writer = FileWriter(path)
+    writer.open()
+    try:
+        return writer.thin(name, LATER)
+    finally:
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    "column", ["document", "position", "update", "state_vector", "taken_at", "checksum"]
+)
+def test_a_damaged_snapshot_never_costs_an_entry(database: Path, column: str) -> None:
+    make(database, snapshots=True)
+    random_ = random.Random(f"{SEED} thin {column}")
+    with raw_connection(database) as raw:
+        for name in DOCUMENTS:
+            with flip(raw, Row("snapshots", (_id(raw, name),)), column, random_):
+                assert thin(database, name) == 0
+    assert thin(database, DOCUMENTS[0]) == ROWS // len(DOCUMENTS) // 2 + 1
+
+
+def test_thinned_is_not_lost_and_lost_is_not_thinned(database: Path) -> None:
+    make(database, snapshots=True)
+    sound = load_all(database)
+    thinned = {name: thin(database, name) for name in DOCUMENTS[:10]}
+    assert set(thinned.values()) == {11}
+    stored = load_all(database)
+    for name in DOCUMENTS:
+        assert stored[name].damaged == ()
+        assert stored[name].entries == sound[name].entries
+        assert stored[name].snapshot == sound[name].snapshot
+    with raw_connection(database) as raw:
+        one, two = _id(raw, DOCUMENTS[0]), _id(raw, DOCUMENTS[1])
+        raw.execute("DELETE FROM snapshots WHERE document IN (?, ?)", (one, two))
+        raw.execute("DELETE FROM entries WHERE position = ?", (sound[DOCUMENTS[1]].head - 50,))
+    stored = load_all(database)
+    covered = Position(thinned_up_to := 1 + 25 * 10)
+    reason = f"its row is missing, and the entries up to {thinned_up_to} that it stood for were "
+    assert stored[DOCUMENTS[0]].damaged == (Damage(covered, "snapshot", reason + "thinned"),)
+    [snapshot_, lost] = stored[DOCUMENTS[1]].damaged
+    assert (snapshot_.what, lost.what) == ("snapshot", "entry")
+    assert lost.position == sound[DOCUMENTS[1]].head - 50
+
+
+@pytest.mark.parametrize("everything", [False, True])
+def test_a_damaged_tally_is_made_again_of_what_was_left(database: Path, everything: bool) -> None:
+    make(database, snapshots=not everything)
+    if everything:
+        with closing(FileReader(database)) as reader:
+            head = reader.load("drafts/1").head
+        writer = FileWriter(database)
+        writer.open()
+        writer.compact(snapshot(head, "drafts/1"))
+        writer.close()
+    thin(database, "drafts/1")
+    sound = load_all(database)
+    with raw_connection(database) as raw:
+        raw.execute(f"UPDATE tallies SET thinned = 0 WHERE document = {_id(raw, 'drafts/1')}")
+    assert [one.what for one in load_all(database)["drafts/1"].damaged] == ["document"]
+    writer = FileWriter(database)
+    writer.open()
+    assert writer.append((edit("drafts/1"),)) == ROWS + 1
+    writer.close()
+    stored = load_all(database)["drafts/1"]
+    assert (stored.damaged, stored.thinned) == ((), sound["drafts/1"].thinned)
+    assert stored.entries[:-1] == sound["drafts/1"].entries
+
+
+def _whose(raw: sqlite3.Connection, row: Row) -> set[str]:
+    """Return the documents that need a name: its own, or those its author edited."""
+    read = f"SELECT kind, name FROM {row.table} WHERE {row.where}"
+    [(kind, name)] = raw.execute(read, row.key)
+    if kind == 1:
+        return {name.decode()}
+    author = _id(raw, name.decode(), kind)
+    found = raw.execute(
+        "SELECT names.name FROM entries JOIN names ON names.id = document WHERE author = ?",
+        (author,),
+    )
+    return {document.decode() for (document,) in found}
+
+
+def test_the_next_append_makes_damaged_names_anew(database: Path) -> None:
+    make(database)
+    with raw_connection(database) as raw:
+        raw.execute("UPDATE names SET name = 'x' WHERE name = 'drafts/1'")
+        raw.execute("DELETE FROM ids WHERE name = 'author 3'")
+    assert [one.what for one in load_all(database)["drafts/1"].damaged] == ["name"]
+    assert [one.what for one in load_all(database)["drafts/3"].damaged] == ["name"]
+    writer = FileWriter(database)
+    writer.open()
+    writer.append((edit("drafts/1", author="author 3"),))
+    writer.close()
+    assert [one.damaged for one in load_all(database).values()] == [()] * len(DOCUMENTS)
+
+
+def test_what_a_damaged_key_hides_is_found_all_the_same(database: Path) -> None:
+    """Rows are in the order of their keys; one that is out of order ends a search early."""
+    make(database)
+    sound = load_all(database)["drafts/3"]
+    lost = sound.entries[12]
+    with raw_connection(database) as raw:
+        key = bytes([_id(raw, "drafts/3")]) + lost.position.to_bytes(2, "big")
+    whole = database.read_bytes()
+    assert whole.count(key) == 1
+    database.write_bytes(whole.replace(key, b"\x7f" + key[1:]))  # an id that is far behind
+    with closing(FileReader(database)) as reader:
+        stored = reader.load("drafts/3")
+    assert stored.entries == tuple(entry for entry in sound.entries if entry != lost)
+    assert {damage.position for damage in stored.damaged} == {lost.position}
 
 
 def test_positions_are_never_given_twice_though_rows_are_deleted(database: Path) -> None:
@@ -247,7 +426,7 @@ def test_a_row_that_strayed_ahead_is_stepped_over(
 ) -> None:
     make(database)
     with raw_connection(database) as raw:
-        raw.execute("UPDATE entries SET position = ? WHERE position = 9", (stray,))
+        raw.execute("UPDATE entries SET position = ? WHERE position = 2", (stray,))
     assert _next_position(database) == following
 
 
@@ -255,11 +434,12 @@ def test_a_row_that_strays_while_the_writer_is_open_costs_one_try(database: Path
     make(database)
     writer = FileWriter(database)
     writer.open()
+    assert writer.append((edit(),)) == ROWS + 1
     with raw_connection(database) as raw:
-        raw.execute("UPDATE entries SET position = ? WHERE position = 9", (ROWS + 1,))
+        raw.execute("UPDATE entries SET position = ? WHERE position = 2", (ROWS + 2,))
     with pytest.raises(StoreUnavailable):
         writer.append((edit(),))
-    assert writer.append((edit(),)) == ROWS + 2
+    assert writer.append((edit(),)) == ROWS + 3
     writer.close()
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from persistence.sqlite.reading import FileReader
 from persistence.sqlite.writing import FileWriter
-from persistence.store import StoredDocument, StoreUnavailable
-from tests.stores.children import CRASHED, child, die_at, fill_the_disk
+from persistence.store import NOWHERE, StoredDocument, StoreUnavailable
+from tests.stores.children import CRASHED, act_on, child, die_at, fill_the_disk, prepare
 from tests.stores.faults import NEVER, Faults
 from tests.stores.support import edit, edits, entries, snapshot
 
@@ -39,21 +40,23 @@ def load_all(database: Path) -> list[StoredDocument]:
         return [reader.load(name) for name in DOCUMENTS]
 
 
-def fill(database: Path) -> None:
-    """Write positions 1 to 5, and a snapshot of drafts/1 at 2."""
+def fill(database: Path, act: str = "append") -> None:
+    """Write positions 1 to 5, and a snapshot of drafts/1 at 2; make pages free to reclaim."""
     with opened(database) as writer:
         writer.append(BATCH)
         writer.compact(snapshot(2))
+        if act == "reclaim":
+            writer.compact(snapshot(3, update=bytes(100_000)))
+            writer.append(edits(1))
+            writer.compact(snapshot(6))
 
 
 def statements(database: Path, act: str) -> int:
     faults = Faults(io_error)
     with opened(database, faults) as writer:
+        prepare(writer, act)
         faults.arm(NEVER)
-        if act == "append":
-            writer.append(BATCH)
-        else:
-            writer.compact(snapshot(3))
+        act_on(writer, act)
         return faults.count
 
 
@@ -201,31 +204,96 @@ def test_a_disk_that_takes_no_more_bytes(database: Path, limit: int) -> None:
     assert load_all(database)[0].entries == entries(1, edits(100 * len(positions)))
 
 
-# Fault 9
-
-
 @pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
-@pytest.mark.parametrize("act", ["append", "compact"])
-def test_a_crash_at_any_statement_leaves_old_or_new(tmp_path: Path, act: str, late: bool) -> None:
+@pytest.mark.parametrize("act", ["thin", "reclaim", "tidy", "checkpoint"])
+def test_whichever_statement_of_the_upkeep_fails_nothing_is_lost(
+    tmp_path: Path, act: str, late: bool
+) -> None:
+    fill(tmp_path / "count.db", act)
+    total = statements(tmp_path / "count.db", act)
+    assert total >= 2
+    for k in range(1, total + 1):
+        database = tmp_path / f"{k}.db"
+        fill(database, act)
+        faults = Faults(io_error, late=late)
+        with opened(database, faults) as writer:
+            prepare(writer, act)
+            before = load_all(database)
+            faults.arm(k)
+            with suppress(StoreUnavailable):  # what is done behind the edits tells nobody
+                act_on(writer, act)
+            assert current(load_all(database)) == current(before)
+            act_on(writer, act)
+            assert current(load_all(database)) == current(before)
+            assert writer.append(edits(1)) == max(one.head for one in before) + 1
+        assert load_all(database)[0].damaged == ()
+
+
+def current(stored: list[StoredDocument]) -> list[StoredDocument]:
+    """What was stored, however far its history was thinned."""
+    return [replace(one, thinned=NOWHERE) for one in stored]
+
+
+@pytest.mark.parametrize("act", ["append new", "append many"])
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+def test_whichever_statement_of_a_long_or_new_batch_fails_it_commits_once(
+    tmp_path: Path, act: str, late: bool
+) -> None:
+    batch = (*edits(2, "new"), edit("new", author="new"))
+    if act == "append many":
+        batch = edits(3_000)
     fill(tmp_path / "count.db")
     total = statements(tmp_path / "count.db", act)
     for k in range(1, total + 1):
         database = tmp_path / f"{k}.db"
         fill(database)
-        old = load_all(database)
+        faults = Faults(io_error, late=late)
+        with opened(database, faults) as writer:
+            faults.arm(k)
+            with pytest.raises(StoreUnavailable):
+                writer.append(batch)
+            assert writer.append(batch) == 6
+        with closing(FileReader(database)) as reader:
+            assert sum(head.edits for head in reader.heads("")) == 5 + len(batch)
+            assert [reader.load(name).damaged for name in (*DOCUMENTS, "new")] == [(), (), ()]
+
+
+# Fault 9
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["before", "after"])
+@pytest.mark.parametrize("act", ["append", "compact", "thin", "reclaim", "tidy", "checkpoint"])
+def test_a_crash_at_any_statement_leaves_old_or_new(tmp_path: Path, act: str, late: bool) -> None:
+    fill(tmp_path / "count.db", act)
+    total = statements(tmp_path / "count.db", act)
+    for k in range(1, total + 1):
+        database = tmp_path / f"{k}.db"
+        fill(database, act)
+        old = _prepared(tmp_path / f"{k}.twin.db", act)
         with child(die_at, database, k, act, late) as one:
             assert list(one.lines()) == []
             one.process.join()
             assert one.process.exitcode == CRASHED
         after = load_all(database)
-        assert (after != old) is (late and k == total)
-        assert _after(database, act) == 6 + (5 if late and k == total and act == "append" else 0)
-        assert load_all(database)[0].damaged == ()
+        if act in ("append", "compact"):
+            assert (after != old) is (late and k == total)
+        else:
+            assert current(after) == current(old)
+        head = max(one.head for one in after)
+        assert _after(database, act) == head + 1
+        assert [one.damaged for one in load_all(database)] == [(), ()]
+
+
+def _prepared(database: Path, act: str) -> list[StoredDocument]:
+    fill(database, act)
+    with opened(database) as writer:
+        prepare(writer, act)
+        return load_all(database)
 
 
 def _after(database: Path, act: str) -> int:
     """Do again what was interrupted, as after a restart; return the next position."""
     with opened(database) as writer:
-        if act == "compact":
-            writer.compact(snapshot(3))
+        if act != "append":
+            act_on(writer, act)
         return writer.append(BATCH)
