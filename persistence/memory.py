@@ -131,7 +131,7 @@ def _checked(edit: Edit) -> Edit:
     edit.author.encode()  # UnicodeEncodeError is a ValueError
     for one in edit.clients:
         check_range(one)
-    return replace(edit, received_at=_rounded(edit.received_at))
+    return edit._replace(received_at=_rounded(edit.received_at))
 
 
 def _rounded(time: float) -> float:

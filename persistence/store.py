@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, NewType, Protocol
+from typing import Literal, NamedTuple, NewType, Protocol
 
 Position = NewType("Position", int)
 
@@ -42,8 +42,7 @@ class StoreTooNew(StoreError):
     """The database has migrations that this version does not know."""
 
 
-@dataclass(frozen=True, slots=True)
-class ClientRange:
+class ClientRange(NamedTuple):
     """The clocks ``start <= clock < end`` of one Yjs client id that an edit brought; none negative.
 
     ``introduced`` tells that the edit's author handed them on for somebody else, and did not
@@ -56,8 +55,7 @@ class ClientRange:
     introduced: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """One accepted update on its way to disk."""
 
     document: str
@@ -77,8 +75,7 @@ def to_milliseconds(seconds: float) -> int:
     return round(seconds * 1_000)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """An edit on disk; its time is rounded to the millisecond."""
 
     position: Position

@@ -88,7 +88,11 @@ def serve(
         float | None, typer.Option(help="Until an idle room is unloaded [default: 30].")
     ] = None,
     snapshot_tail: Annotated[
-        int | None, typer.Option(help="Edits until a snapshot is written [default: 5000].")
+        int | None, typer.Option(help="Edits until a pause brings a snapshot [default: 500].")
+    ] = None,
+    history_seconds: Annotated[
+        float | None,
+        typer.Option(help="How long what a snapshot contains is kept as history [default: ever]."),
     ] = None,
     memory_limit: Annotated[
         int | None,

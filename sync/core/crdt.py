@@ -22,6 +22,8 @@ _R = TypeVar("_R")
 
 EMPTY_STATE_VECTOR = b"\x00"
 
+_NOT_OURS = (KeyboardInterrupt, SystemExit)
+
 
 class Replica:
     """One Yjs document in memory.
@@ -40,7 +42,12 @@ class Replica:
 
     def apply(self, update: bytes) -> None:
         """Merge a Yjs v1 update that the guard and the causal gate let pass."""
-        _native(_apply, self._doc._doc, update)
+        try:
+            _apply(self._doc._doc, update)
+        except _NOT_OURS:
+            raise
+        except BaseException as failure:  # noqa: BLE001 - see _native
+            raise _native_failure(failure) from None
 
     def state_vector(self) -> bytes:
         """The encoded state vector: the next clock of every client id."""
@@ -133,7 +140,11 @@ def _native(function: Callable[_P, _R], *args: _P.args, **kwargs: _P.kwargs) -> 
     """Call into native code; whatever it raises comes out as NativeFailure."""
     try:
         return function(*args, **kwargs)
-    except (KeyboardInterrupt, SystemExit):
+    except _NOT_OURS:
         raise
     except BaseException as failure:  # noqa: BLE001 - PanicException derives from BaseException
-        raise NativeFailure(f"{type(failure).__name__}: {failure}") from None
+        raise _native_failure(failure) from None
+
+
+def _native_failure(failure: BaseException) -> NativeFailure:
+    return NativeFailure(f"{type(failure).__name__}: {failure}")

@@ -10,6 +10,7 @@ from sync.core.errors import NativeFailure
 from sync.core.footprint import Footprint
 from sync.core.guard import inspect
 from sync.core.nesting import BYTES_OF_A_TYPE, MAX_NESTING, Nesting
+from sync.core.stroke import Stroke
 from sync.core.surrogates import may_hold_pairs, mend, surrogates
 from sync.core.yprotocol import decode_state_vector
 
@@ -85,6 +86,16 @@ class Document:
         if len(footprint.writes) > 1:
             self._check_integrated(news)
         return True
+
+    @property
+    def plain(self) -> bool:
+        """Strokes can be applied by :meth:`apply_stroke`: nothing in it asks for more care."""
+        return not self._halves and self._nesting is None
+
+    def apply_stroke(self, update: bytes, stroke: Stroke) -> None:
+        """Merge a stroke in that is wholly new. Raises NativeFailure."""
+        self._replica.apply(update)
+        self._clocks[stroke.client] = stroke.end
 
     def state_vector(self) -> bytes:
         """The encoded state vector."""

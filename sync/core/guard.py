@@ -43,7 +43,8 @@ def inspect(update: bytes, max_clients: int = MAX_CLIENTS_UPDATE) -> Footprint:
     2^31, more than ``max_clients`` clients, values nested deeper than 64, JSON content (of Yjs
     before 13.0), an origin that comes after its item, text that is not UTF-8, bytes left over.
     """
-    return read_stroke(update) or Inspection(update).run(max_clients)
+    stroke = read_stroke(update)
+    return stroke.footprint if stroke else Inspection(update).run(max_clients)
 
 
 class Inspection:

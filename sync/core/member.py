@@ -23,7 +23,7 @@ class Edit(NamedTuple):
 
 
 class Echo(NamedTuple):
-    """What a member wrote in one turn, to be sent back when it is on disk."""
+    """What a member wrote in one turn, or all of such a turn, to be sent when that is on disk."""
 
     ticket: int
     updates: Sequence[bytes]
@@ -50,6 +50,7 @@ class Member:
     # What it waits for from the disk. A ticket is the count of Persist actions up to one.
     wrote_at: int = 0  # the ticket of the last update it sent, or need not send
     echoes: list[Echo] = field(default_factory=list)
+    whole_until: int = 0  # the ticket of its last echo that holds a whole turn
     barriers: deque[tuple[int | None, bytes]] = field(default_factory=deque)  # None: behind held
     barrier_bytes: int = 0
 

@@ -32,18 +32,24 @@ class Owners:
         self, sender: Member, edit: Edit, news: Mapping[int, tuple[int, int]]
     ) -> tuple[ClientClocks, ...]:
         """Note who brought these clocks; tell for the log which of them were handed on."""
-        authors, subject = self._authors, sender.subject
-        brought = tuple(
+        live = edit.live and len(news) == 1
+        return tuple(
             [
-                ClientClocks(client, start, end, authors.setdefault(client, subject) != subject)
+                ClientClocks(client, start, end, self.introduced(sender, client, live=live))
                 for client, (start, end) in news.items()
             ]
         )
-        if edit.live and len(brought) == 1 and not sender.has_presence:
-            (only,) = brought
-            if not only.introduced:
-                self._bound.setdefault(only.client, sender.id)
-        return brought
+
+    def introduced(self, sender: Member, client: int, *, live: bool) -> bool:
+        """Note that a member wrote with a client id; tell whether it did so for somebody else.
+
+        ``live``: as it happened, and with no other.
+        """
+        subject = sender.subject
+        introduced = self._authors.setdefault(client, subject) != subject
+        if live and not introduced and not sender.has_presence:
+            self._bound.setdefault(client, sender.id)
+        return introduced
 
     def unbind(self, member: int) -> None:
         """The connection has gone, or shows its own ids from now on."""

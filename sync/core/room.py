@@ -22,11 +22,11 @@ event loop. When a :class:`Rebuild` was returned, only :meth:`Room.flush`, :meth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from sync.core.actions import Action, Close, Persist, Rebuild, Send
+from sync.core.actions import Action, ClientClocks, Close, Persist, Rebuild, Send
 from sync.core.crdt import EMPTY_STATE_VECTOR, merge
 from sync.core.document import Document
 from sync.core.errors import (
@@ -44,6 +44,7 @@ from sync.core.member import Echo, Edit, Member
 from sync.core.owners import Owners
 from sync.core.presence import Presence
 from sync.core.snapshot import TakenSnapshot
+from sync.core.stroke import read_stroke
 from sync.core.yprotocol import (
     EMPTY_UPDATE,
     MAX_STATE_VECTOR_CLIENTS,
@@ -64,6 +65,9 @@ from sync.core.yprotocol import (
     step2_frame,
     update_frame,
 )
+
+FEW_WRITERS = 3
+"""So many who write in one turn get each other's edits at once; more of them, with the commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +214,45 @@ class Room:
         except NativeFailure as failure:  # of an answer
             reason = InternalError("the document cannot be read now: connect again")
             return [Close(member, reason), self._break(b"", failure)]
+
+    def receive_strokes(self, member: int, updates: Sequence[bytes]) -> tuple[int, list[Action]]:
+        """Take small live edits one after the other, as :meth:`receive` would, in half the time.
+
+        Returns how many were taken: the one after them is unusual, and for :meth:`receive`.
+        """
+        sender, document = self._members[member], self._document
+        if not sender.writable or sender.waiting or self._holding or not document.plain:
+            return 0, []
+        known: dict[int, bool] = {}  # client ids that may be written with, and for somebody else
+        turn, clocks = self._turn, self._clocks
+        taken = 0
+        for update in updates:
+            stroke = read_stroke(update)
+            if stroke is None or stroke.start != clocks.get(stroke.client, 0):
+                break
+            if not all(clocks.get(c, 0) >= end for c, end in stroke.needs.items()):
+                break
+            if self._size + len(update) > self.limits.document:
+                break
+            client = stroke.client
+            introduced = known.get(client)
+            if introduced is None:
+                if self._foreign_owner(sender, stroke.footprint) is not None:
+                    break
+                introduced = known[client] = self._owners.introduced(sender, client, live=True)
+            taken += 1
+            try:
+                document.apply_stroke(update, stroke)
+            except NativeFailure as failure:
+                sender.wrote_at = self.accepted + len(turn)
+                return taken, self._refuse(sender, update, failure)
+            self._size += len(update)
+            brought = ClientClocks(client, stroke.start, stroke.end, introduced)
+            turn.append((member, Persist(update, sender.subject, (brought,))))
+        if taken:
+            self.version += 1
+            sender.wrote_at = self.accepted + len(turn)
+        return taken, []
 
     def _receive(
         self, sender: Member, message: Message, now: float, footprint: Footprint | None
@@ -396,8 +439,7 @@ class Room:
                     self._document.check(edit.update, edit.footprint)
             changed = self._document.apply(edit.update, edit.footprint, news)
         except NativeFailure as failure:
-            refusal = MalformedMessage("this Yjs update was refused: it cannot be applied")
-            return [Close(sender.id, refusal), self._break(edit.update, failure)]
+            return self._refuse(sender, edit.update, failure)
         if changed:
             self._size += len(edit.update)
             self.version += 1
@@ -406,6 +448,10 @@ class Room:
         if not edit.footprint.empty:
             sender.wrote_at = self.accepted + len(self._turn)
         return []
+
+    def _refuse(self, sender: Member, update: bytes, failure: NativeFailure) -> list[Action]:
+        refusal = MalformedMessage("this Yjs update was refused: it cannot be applied")
+        return [Close(sender.id, refusal), self._break(update, failure)]
 
     def _break(self, update: bytes, failure: NativeFailure) -> Rebuild:
         self._broken = True
@@ -455,30 +501,48 @@ class Room:
     def _broadcast(self, turn: list[tuple[int, Persist]], actions: list[Action]) -> None:
         """One frame for all who only listened; who wrote too gets what the others wrote.
 
-        What it wrote itself a member gets when that is on disk.
+        What it wrote itself a member gets when that is on disk. Where many write at once, a frame
+        of the others' edits for each would cost the square of their number: they get the whole turn
+        then, as one frame.
         """
-        tickets = {by: ticket for ticket, (by, _) in enumerate(turn, self.accepted - len(turn) + 1)}
-        merged = _merged([persist for _, persist in turn])
-        if readers := tuple([m for m in self._current() if m not in tickets]):
+        first = self.accepted - len(turn) + 1
+        tickets = {by: ticket for ticket, (by, _) in enumerate(turn, first)}
+        edits = [persist for _, persist in turn]
+        merged = _merged(edits)
+        late = [m for m in self._unsaved.values() if m.whole_until > self.saved]
+        at_once = {*tickets, *[member.id for member in late]}
+        if readers := tuple([m for m in self._current() if m not in at_once]):
             actions += [Send(readers, update_frame(update)) for update in merged]
-        if len(tickets) == 1:
-            ((writer, ticket),) = tickets.items()
-            self._echo_later(writer, ticket, [persist for _, persist in turn], merged)
-            return
+        for member in late:
+            if member.id not in tickets:  # behind what it waits for
+                self._send_later(member, member.whole_until, edits, merged)
         for writer, ticket in tickets.items():
-            own = [persist for by, persist in turn if by == writer]
-            self._echo_later(writer, ticket, own, _merged(own))
-            if writer in self._members and writer not in self._behind:
-                others = _merged([persist for by, persist in turn if by != writer])
-                actions += [Send((writer,), update_frame(update)) for update in others]
+            if (sender := self._members.get(writer)) is None:
+                continue
+            if len(tickets) == 1 and sender.whole_until <= self.saved:
+                self._send_later(sender, ticket, edits, merged)
+            elif len(tickets) > FEW_WRITERS or sender.whole_until > self.saved:
+                sender.whole_until = ticket
+                self._send_later(sender, ticket, edits, merged)
+            else:
+                self._send_apart(sender, ticket, turn, actions)
 
-    def _echo_later(
-        self, member: int, ticket: int, own: list[Persist], merged: list[bytes]
+    def _send_apart(
+        self, sender: Member, ticket: int, turn: list[tuple[int, Persist]], actions: list[Action]
     ) -> None:
-        if (sender := self._members.get(member)) is not None:
-            brought = [clocks for persist in own for clocks in persist.clients]
-            sender.echoes.append(Echo(ticket, merged, brought))
-            self._unsaved[member] = sender
+        """Send a writer the others' edits of this turn now, and its own when they are on disk."""
+        own = [persist for by, persist in turn if by == sender.id]
+        self._send_later(sender, ticket, own, _merged(own))
+        if sender.behind is None:
+            others = _merged([persist for by, persist in turn if by != sender.id])
+            actions += [Send((sender.id,), update_frame(update)) for update in others]
+
+    def _send_later(
+        self, member: Member, ticket: int, edits: list[Persist], merged: list[bytes]
+    ) -> None:
+        brought = [clocks for persist in edits for clocks in persist.clients]
+        member.echoes.append(Echo(ticket, merged, brought))
+        self._unsaved[member.id] = member
 
     # -- the disk
 

@@ -7,6 +7,8 @@ whatever is unusual or wrong is left to the long way, which knows why.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from sync.core.footprint import MAX_CLIENT, Footprint
 
 _ID_BYTES = (5, 8)
@@ -25,8 +27,23 @@ class _Unusual(Exception):
     """Something that the long way is to read."""
 
 
-def read_stroke(update: bytes) -> Footprint | None:
-    """The footprint of an update of one small struct; None for any other, good or bad."""
+class Stroke(NamedTuple):
+    """An update of one small struct: what :class:`Footprint` tells of it."""
+
+    client: int
+    start: int  # clock
+    end: int  # exclusive
+    needs: dict[int, int]
+    deleted: tuple[tuple[int, int, int], ...]
+
+    @property
+    def footprint(self) -> Footprint:
+        writes = {self.client: (self.start, self.end)}
+        return Footprint(writes, self.needs, 1, self.deleted, astral=False, types=0)
+
+
+def read_stroke(update: bytes) -> Stroke | None:
+    """Read an update of one small struct; None for any other, good or bad."""
     if update[:2] != b"\x01\x01":  # one client with one struct
         return None
     try:
@@ -35,7 +52,7 @@ def read_stroke(update: bytes) -> Footprint | None:
         return None
 
 
-def _read(data: bytes) -> Footprint:
+def _read(data: bytes) -> Stroke:
     client, at = _id(data, 2)
     written = data[2:at]
     clock, at = _clock(data, at)
@@ -61,7 +78,7 @@ def _read(data: bytes) -> Footprint:
     deleted = _deleted(data, at, needs) if data[at] or at + 1 != len(data) else ()
     if length == 0:
         raise _Unusual
-    return Footprint({client: (clock, clock + length)}, needs, 1, deleted, False, 0)
+    return Stroke(client, clock, clock + length, needs, deleted)
 
 
 def _references(

@@ -27,6 +27,8 @@ READ_ONLY = "read-only: this token may not edit the document"
 
 EMPTY_UPDATE = b"\x00\x00"
 
+_SHORT_UPDATE = [bytes((SYNC, UPDATE, size)) for size in range(128)]
+
 
 @dataclass(frozen=True, slots=True)
 class SyncStep1:
@@ -89,15 +91,20 @@ Message = SyncStep1 | SyncStep2 | SyncUpdate | Awareness | QueryAwareness | Rene
 
 def decode(frame: bytes) -> Message:
     """Read one frame from a client. Raises MalformedMessage, with what was expected."""
-    if frame[:2] == b"\x00\x02":  # nearly all frames: an edit
-        reader = Reader(frame, 2)
-        update = reader.read_bytes()
-        reader.finish()
+    if (update := short_update(frame)) is not None:
         return SyncUpdate(update)
     reader = Reader(frame)
     message = _decode(reader)
     reader.finish()
     return message
+
+
+def short_update(frame: bytes) -> bytes | None:
+    """The update of a frame that holds one of less than 128 bytes, as nearly all do."""
+    size = len(frame) - 3
+    if size < 128 and frame[:3] == _SHORT_UPDATE[size]:
+        return frame[3:]
+    return None
 
 
 def _decode(reader: Reader) -> Message:

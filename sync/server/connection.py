@@ -81,11 +81,11 @@ class Pace:
         self._burst_seconds = burst * self._interval
         self._next = 0.0
 
-    def delay(self, now: float) -> float:
-        """Count one message; return the seconds to wait before the next is read, or 0."""
+    def delay(self, now: float, messages: int = 1) -> float:
+        """Count messages; return the seconds to wait before the next is read, or 0."""
         if not self._interval:
             return 0.0
-        self._next = max(self._next, now - self._burst_seconds) + self._interval
+        self._next = max(self._next, now - self._burst_seconds) + self._interval * messages
         return max(0.0, self._next - now)
 
 

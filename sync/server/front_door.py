@@ -1,37 +1,26 @@
 """One port for everything: WebSockets of ours go to picows, all else to Hypercorn.
 
-The door reads the head of a connection's first request and hands the connection on, with what was
-read. A WebSocket that comes later on a connection, or over HTTP/2, reaches the same rooms through
-Hypercorn and ASGI.
+The door reads a connection's first request, as far as it takes to know whose it is, and hands the
+connection on with what was read. A WebSocket that comes later on a connection, or over HTTP/2,
+reaches the same rooms through Hypercorn and ASGI.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from typing import cast
-
-from picows import WSAutoPingStrategy, WSUpgradeRequest, WSUpgradeResponse
-from picows import WSUpgradeResponseWithListener as AcceptedUpgrade
-from picows.picows import WSProtocol  # type: ignore[attr-defined] # its stub leaves it out
 
 from sync.server import deflate, patience
 from sync.server.admission import SYNC_PATH, Admission, DocumentRequest
-from sync.server.handshake import END, MAX_HEAD, Upgrade, read_upgrade
+from sync.server.framing import Framing
+from sync.server.handshake import MAX_HEAD, Upgrade, acceptance, read_upgrade
 from sync.server.http import HttpServer
 from sync.server.hub import Hub
-from sync.server.telemetry import logger
 from sync.server.websocket import WebSocket
 
-log = logger(__name__)
-
-_READ_BUFFER = 2_048  # bytes per connection, to begin with
-
-_HEAD = (
-    b"GET / HTTP/1.1\r\nHost: -\r\nUpgrade: websocket\r\nConnection: upgrade\r\n"
-    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %b\r\n\r\n"
-)
-"""The head as picows likes it: of 'Connection: keep-alive, Upgrade', as Firefox sends it, and of
-'Upgrade: WebSocket' it would think nothing."""
+_OURS = b"GET " + SYNC_PATH
+_BLANK_LINE = re.compile(rb"\r\n\r\n|\n\r?\n")
 
 
 class Reception:
@@ -41,6 +30,7 @@ class Reception:
         self, hub: Hub, admission: Admission, http: HttpServer, *, max_message: int
     ) -> None:
         self.http = http
+        self.doors: set[FrontDoor] = set()  # of connections that go nowhere yet
         self._hub = hub
         self._admission = admission
         self._max_message = max_message
@@ -53,35 +43,31 @@ class Reception:
         """For one connection that was accepted."""
         return FrontDoor(self)
 
-    def websocket(self, upgrade: Upgrade | None) -> WSProtocol | None:
+    def websocket(self, upgrade: Upgrade | None) -> Framing | None:
         """What a connection is given to that asks for a WebSocket of ours; None for others."""
         if upgrade is None or not upgrade.path.startswith(SYNC_PATH):
             return None
         if self._admission.foreign(upgrade.headers.get(b"origin")):
             return None  # refused there, in words
-        request = DocumentRequest(
-            upgrade.path.removeprefix(SYNC_PATH),
-            upgrade.query,
-            upgrade.headers.get(b"authorization", b""),
-        )
         deflated = deflate.accepts(upgrade.headers.get(b"sec-websocket-extensions", b""))
-        socket = WebSocket(
+        websocket = WebSocket(
             self._hub,
-            lambda: self._admission.check(request),
+            lambda: self._admission.check(_document_request(upgrade)),
             max_message=self._max_message,
             deflated=deflated,
-            gone=self._forget,
+            on_opened=self._remember,
+            on_gone=self._forget,
         )
-        self._remember(socket)
-        return _protocol(socket, deflated=deflated, max_message=self._max_message)
+        answer = acceptance(upgrade.key, deflate.RESPONSE if deflated else b"")
+        return Framing(websocket, answer, max_payload=self._max_message)
 
-    def _remember(self, socket: WebSocket) -> None:
-        self._websockets.add(socket)
+    def _remember(self, websocket: WebSocket) -> None:
+        self._websockets.add(websocket)
         if self._sweep is None:
             self._sweep = self._loop.call_later(self._sweep_seconds, self._check_silence)
 
-    def _forget(self, socket: WebSocket) -> None:
-        self._websockets.discard(socket)
+    def _forget(self, websocket: WebSocket) -> None:
+        self._websockets.discard(websocket)
         if not self._websockets:
             self._all_gone.set()
 
@@ -91,22 +77,24 @@ class Reception:
 
     def _check_silence(self) -> None:
         """One timer for all, instead of one for each."""
-        for socket in list(self._websockets):
-            socket.check_silence(self._sweep_seconds)
+        for websocket in list(self._websockets):
+            websocket.check_silence(self._sweep_seconds)
         self._sweep = None
         if self._websockets:
             self._sweep = self._loop.call_later(self._sweep_seconds, self._check_silence)
 
     async def end_connections(self) -> None:
         """Let all connections end by themselves for a moment; then end them."""
-        if self._sweep is not None:
-            self._sweep.cancel()
+        for door in list(self.doors):
+            door.abort()
         ending = asyncio.create_task(self.http.end_connections())
         await self._wait_for_websockets()
-        for socket in list(self._websockets):
-            socket.abort()
+        for websocket in list(self._websockets):
+            websocket.abort()
         await self._wait_for_websockets()
         await ending
+        if self._sweep is not None:
+            self._sweep.cancel()
 
     async def _wait_for_websockets(self) -> None:
         if self._websockets:
@@ -116,99 +104,75 @@ class Reception:
             waiting.cancel()
 
 
+def _document_request(upgrade: Upgrade) -> DocumentRequest:
+    return DocumentRequest(
+        upgrade.path.removeprefix(SYNC_PATH),
+        upgrade.query,
+        upgrade.headers.get(b"authorization", b""),
+    )
+
+
 class FrontDoor(asyncio.Protocol):
-    """One connection until its first request's head is here."""
+    """One connection, until it is clear where it goes.
+
+    uvloop refers to it for as long as the connection lives: nothing large may be left here.
+    """
+
+    __slots__ = ("_read", "_reception", "_timer", "_transport")
+
+    _transport: asyncio.Transport
+    _timer: asyncio.TimerHandle
 
     def __init__(self, reception: Reception) -> None:
         self._reception = reception
         self._read = b""
-        self._transport: asyncio.Transport | None = None
-        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._reception.doors.add(self)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(patience.HANDSHAKE_SECONDS, self._transport.abort)
+        self._timer = loop.call_later(patience.HANDSHAKE_SECONDS, self.abort)
 
     def connection_lost(self, _error: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._leave()
+
+    def abort(self) -> None:
+        """End the connection."""
+        self._transport.abort()
 
     def data_received(self, data: bytes) -> None:
+        searched = max(0, len(self._read) - len(b"\r\n\r"))
         self._read += data
-        head, end, rest = self._read.partition(END)
-        if not end and len(self._read) <= MAX_HEAD:
-            return
-        upgrade = read_upgrade(head) if end else None
-        websocket = self._reception.websocket(upgrade)
-        if upgrade is not None and websocket is not None:
-            self._hand_on(websocket)
-            _feed(websocket, _HEAD % upgrade.key + rest)
-        else:
-            http = self._reception.http.protocol()
-            self._hand_on(http)
-            http.data_received(self._read)
-        self._read = b""
+        if not self._read.startswith(_OURS[: len(self._read)]):
+            self._hand_to_http()
+        elif blank := _BLANK_LINE.search(self._read, searched):
+            self._hand_on(blank.start(), blank.end())
+        elif len(self._read) > MAX_HEAD:
+            self._hand_to_http()
 
-    def _hand_on(self, protocol: asyncio.BaseProtocol) -> None:
-        assert self._transport is not None  # noqa: S101 - it was made before data came
-        assert self._timer is not None  # noqa: S101
-        self._timer.cancel()
+    def _hand_on(self, end: int, rest: int) -> None:
+        upgrade = read_upgrade(self._read[:end]) if end <= MAX_HEAD else None
+        framing = self._reception.websocket(upgrade)
+        if framing is None:
+            self._hand_to_http()
+        else:
+            read = self._hand_to(framing)
+            framing.feed(read[rest:])
+
+    def _hand_to_http(self) -> None:
+        """Hypercorn serves it, or knows what is wrong with it."""
+        http = self._reception.http.protocol()
+        http.data_received(self._hand_to(http))
+
+    def _hand_to(self, protocol: asyncio.BaseProtocol) -> bytes:
+        """Return what was read."""
+        self._leave()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
+        read, self._read = self._read, b""
+        return read
 
-
-def _feed(protocol: asyncio.BufferedProtocol, data: bytes) -> None:
-    """Give a protocol what was read for it."""
-    while data:
-        buffer = memoryview(protocol.get_buffer(len(data)))
-        taken = min(len(buffer), len(data))
-        buffer[:taken] = data[:taken]
-        protocol.buffer_updated(taken)
-        data = data[taken:]
-
-
-class _Logger:
-    """What picows logs to: its lines about every connection are ours to write."""
-
-    def isEnabledFor(self, _level: int) -> bool:  # noqa: N802 - the name of logging.Logger
-        return False
-
-    def debug(self, *_: object) -> None: ...
-
-    info = warning = debug
-
-    def error(self, message: str, *args: object) -> None:
-        log.info("a client broke the WebSocket protocol", what=message % args)
-
-    def exception(self, message: str, *args: object) -> None:
-        log.exception("a connection failed", what=message % args)
-
-
-def _protocol(socket: WebSocket, *, deflated: bool, max_message: int) -> WSProtocol:
-    """picows's protocol for one connection. Its own pings, pongs and timeouts are off."""
-
-    def accept(_request: WSUpgradeRequest) -> AcceptedUpgrade:
-        extensions = {"Sec-WebSocket-Extensions": deflate.RESPONSE} if deflated else None
-        return AcceptedUpgrade(WSUpgradeResponse.create_101_response(extensions), socket)
-
-    return WSProtocol(
-        None,  # host and port
-        None,  # path
-        False,  #  the client's side
-        accept,
-        _LOGGER,
-        True,  #  disconnect on exceptions
-        None,  # handshake timeout
-        False,  #  pings
-        1.0,  # their interval
-        1.0,  # their timeout
-        WSAutoPingStrategy.PING_WHEN_IDLE,
-        False,  #  pongs
-        max_message,
-        None,  # headers of a client
-        _READ_BUFFER,
-    )
-
-
-_LOGGER = _Logger()
+    def _leave(self) -> None:
+        self._timer.cancel()
+        del self._timer
+        self._reception.doors.discard(self)

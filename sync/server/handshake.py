@@ -1,22 +1,22 @@
-"""The head of a request: is it a WebSocket that we serve ourselves?
+"""The handshake of a WebSocket: whether a request's head asks for one, and the answer.
 
-Source: RFC 9112 for the head, RFC 6455 section 4.2.1 for the handshake. Only what is beyond doubt
-is taken: anything else, wrong or merely unusual, is left to Hypercorn, which has an answer for it.
+Source: RFC 9112 for the head, RFC 6455 section 4.2 for the handshake. Only what is beyond doubt is
+taken: anything else, wrong or merely unusual, is left to Hypercorn, which has an answer for it.
 """
 
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
+from hashlib import sha1
 
 MAX_HEAD = 16 * 2**10
 """Bytes of a request's head; a token may take half of them."""
 
-END = b"\r\n\r\n"
-
 _REQUEST_LINE = re.compile(rb"GET (/[!-~]*) HTTP/1\.1")
-_HEADER = re.compile(rb"([!#-'*+.^`|~0-9A-Za-z-]+):[ \t]*([\t -~\x80-\xff]*?)[ \t]*")
+_HEADER = re.compile(rb"([!#-'*+.^_`|~0-9A-Za-z-]+):([\t -~\x80-\xff]*)")
 _KEY = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _ONE_OF_EACH = {
     b"host",
@@ -25,6 +25,7 @@ _ONE_OF_EACH = {
     b"origin",
     b"authorization",
 }
+_GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Upgrade:
 
 
 def read_upgrade(head: bytes) -> Upgrade | None:
-    """Read a request's head, END not included; None for anything but a WebSocket handshake."""
+    """Read a request's head, without the blank line; None for all but a WebSocket handshake."""
     request, *lines = head.split(b"\r\n")
     target = _REQUEST_LINE.fullmatch(request)
     headers = _headers(lines)
@@ -54,7 +55,7 @@ def _headers(lines: list[bytes]) -> dict[bytes, bytes] | None:
         header = _HEADER.fullmatch(line)
         if header is None:
             return None
-        name, value = header[1].lower(), header[2]
+        name, value = header[1].lower(), header[2].strip(b" \t")
         if name in headers:
             if name in _ONE_OF_EACH:
                 return None
@@ -77,3 +78,17 @@ def _asks_for_websocket(headers: Mapping[bytes, bytes]) -> bool:
 
 def _tokens(value: bytes) -> list[bytes]:
     return [token.strip().lower() for token in value.split(b",")]
+
+
+def acceptance(key: bytes, extensions: bytes = b"") -> bytes:
+    """The answer that takes an upgrade, whole."""
+    proof = b64encode(sha1(key + _GUID, usedforsecurity=False).digest())
+    lines = [
+        b"HTTP/1.1 101 Switching Protocols",
+        b"Upgrade: websocket",
+        b"Connection: Upgrade",
+        b"Sec-WebSocket-Accept: " + proof,
+    ]
+    if extensions:
+        lines.append(b"Sec-WebSocket-Extensions: " + extensions)
+    return b"\r\n".join(lines) + b"\r\n\r\n"

@@ -56,6 +56,7 @@ class BoundedStream(WSStream):
 
     async def _handle_events(self) -> None:
         for event in self.connection.events():
+            await asyncio.sleep(0)  # there can be thousands in what was read at once
             if isinstance(event, Message):
                 if self.buffer.length + len(event.data) > self.buffer.max_length:
                     await self._refuse_message()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -43,6 +43,7 @@ from sync.core.yprotocol import (
     SyncUpdate,
     decode,
     renewed_frame,
+    short_update,
 )
 from sync.server import patience
 from sync.server.connection import EXPIRED, Channel, Connection, Pace, Verdict, Wait
@@ -57,6 +58,12 @@ from sync.server.telemetry import logger
 log = logger(__name__)
 
 SLOW_SECONDS = 0.005
+BUSY = 100
+"""A room that is never calm gets its snapshot at so many times the usual tail."""
+
+MOST_STROKES = 256
+"""Small edits that are taken at once."""
+
 SLOW_FACTOR = 4
 """A message that took longer makes its connection wait, for so many times as long."""
 
@@ -72,7 +79,8 @@ class HubLimits:
     message_burst: float = 5_000.0
     barrier_bytes: int = 256 * 2**10  # of one connection's barriers waiting for the disk
     unload_seconds: float = 30.0
-    snapshot_tail: int = 5_000  # entries; a thousand load in some 10 ms
+    snapshot_tail: int = 500  # entries
+    snapshot_calm: float = 5.0  # after so long without an edit
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,6 +292,49 @@ class Hub:
             return None
         return self._take(resident, connection, message)
 
+    def feed_all(self, connection: Connection, frames: deque[bytes]) -> Awaitable[None] | None:
+        """Take messages of a connection, in order, and out of ``frames``.
+
+        What is returned must be awaited before the rest is fed.
+        """
+        wait: Awaitable[None] | None = None
+        while frames and wait is None:
+            began, taken = time.perf_counter(), self._take_strokes(connection, frames)
+            if taken:
+                wait = self._toll(connection, began, taken)
+            else:
+                wait = self.feed(connection, frames.popleft())
+        return wait
+
+    def _take_strokes(self, connection: Connection, frames: deque[bytes]) -> int:
+        """Take the small edits that come first; most of what comes is nothing else."""
+        room = connection.resident.room
+        if connection.verdict or self._draining or room.broken or self.journal.full:
+            return 0
+        updates: list[bytes] = []
+        for frame in frames:
+            update = short_update(frame)
+            if update is None or len(updates) == MOST_STROKES:
+                break
+            updates.append(update)
+        if not updates:
+            return 0
+        taken, actions = room.receive_strokes(connection.id, updates)
+        if taken:
+            connection.received += taken
+            for _ in range(taken):
+                frames.popleft()
+            self._perform(connection.resident, actions)
+        return taken
+
+    def _toll(self, connection: Connection, began: float, messages: int) -> Wait | None:
+        """What a connection waits for messages that were taken since ``began``."""
+        delay = connection.pace.delay(self._now(), messages)
+        spent = time.perf_counter() - began
+        if spent > SLOW_SECONDS * (1 + messages / 100):  # who costs much gets its share, no more
+            delay = max(delay, spent * SLOW_FACTOR)
+        return Wait(delay) if delay else None
+
     def _take(
         self, resident: Resident, connection: Connection, message: Message
     ) -> Awaitable[None] | None:
@@ -296,16 +347,12 @@ class Hub:
                 return self._renew_token(resident, connection, token)
             case SyncStep1() | QueryAwareness() if connection.outbox.full:
                 return self._answer_later(resident, connection, message)
-        began, now = time.perf_counter(), self._now()
-        actions = resident.room.receive(connection.id, message, now)
+        began = time.perf_counter()
+        actions = resident.room.receive(connection.id, message, self._now())
         if actions or not resident.flush_scheduled:
             self._perform(resident, actions)
-        delay = connection.pace.delay(now)
-        spent = time.perf_counter() - began
-        if spent > SLOW_SECONDS:  # whoever costs much gets its share and no more
-            delay = max(delay, spent * SLOW_FACTOR)
-        if delay:
-            return Wait(delay)
+        if (wait := self._toll(connection, began, 1)) is not None:
+            return wait
         if isinstance(message, Barrier) and self._too_many_barriers(connection):
             return self._until_barriers_are_released(connection)
         return None
@@ -414,7 +461,7 @@ class Hub:
                 resident.document,
                 each.update,
                 each.author,
-                tuple(ClientRange(c.client, c.start, c.end, c.introduced) for c in each.clients),
+                tuple(map(ClientRange._make, each.clients)),
                 received_at,
             )
             for each in accepted
@@ -430,9 +477,6 @@ class Hub:
             connection = resident.connections.get(member)
             if connection is not None and connection.outbox.full:  # it may have drained since
                 room.fall_behind(member)
-        if not room.broken and resident.wants_snapshot(self.limits.snapshot_tail):
-            self._snapshots.begin(resident)
-            self._write_snapshot(resident)
 
     def drained(self, connection: Connection) -> None:
         """Everything in the connection's outbox was sent: what it missed meanwhile is due."""
@@ -465,7 +509,25 @@ class Hub:
         if not resident.commits:
             self._loop.call_soon(self._announce_commits, resident)
         resident.commits += len(edits)
+        if resident.calm_timer is None and resident.tail >= self.limits.snapshot_tail:
+            self._watch_for_calm(resident)
         self._write_snapshot(resident)
+
+    def _watch_for_calm(self, resident: Resident) -> None:
+        """A snapshot costs as much as thousands of edits: it is made when people pause."""
+        resident.calm_timer = self._loop.call_later(
+            self.limits.snapshot_calm, self._snapshot_when_calm, resident, resident.room.accepted
+        )
+
+    def _snapshot_when_calm(self, resident: Resident, accepted: int) -> None:
+        resident.calm_timer = None
+        room = resident.room
+        calm = room.accepted == accepted or resident.tail >= BUSY * self.limits.snapshot_tail
+        if room.broken or resident.flush_scheduled or not calm:
+            self._watch_for_calm(resident)
+        elif resident.wants_snapshot(self.limits.snapshot_tail):
+            self._snapshots.begin(resident)
+            self._write_snapshot(resident)
 
     def _write_snapshot(self, resident: Resident) -> None:
         """Write the snapshot that waits, when the last entry in it is the last one committed."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import anyio
 
@@ -22,8 +22,8 @@ from sync.server.telemetry import logger
 
 log = logger(__name__)
 
-MAX_BATCH = 10_000
-"""Edits in one transaction."""
+MAX_BATCH = 1_024
+"""Edits in one transaction: what the store writes in one statement."""
 
 FULL_BYTES = 16 * 2**20
 """Bytes that wait for the disk from which senders are made to wait."""
@@ -39,9 +39,9 @@ CROWD_SECONDS = 0.1
 _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 
 
-@dataclass(frozen=True, slots=True)
-class _Submission:
+class _Submission(NamedTuple):
     edits: Sequence[Edit]
+    size: int  # bytes
     committed: Callable[[Position], None]
 
 
@@ -68,12 +68,14 @@ class Journal:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._queue: deque[_Submission] = deque()
-        self._wake = anyio.Event()
+        self._idle: asyncio.Future[None] | None = None  # of a journal with nothing to do
         self._progress = anyio.Event()
+        self._awaited = False  # somebody waits for progress
         self._unsaved = 0  # submissions that are not on disk
         self._bytes = 0
         self._crowd = _Crowd()
-        self._now = asyncio.get_running_loop().time
+        self._loop = asyncio.get_running_loop()
+        self._now = self._loop.time
         self._not_before = 0.0  # the next commit, while there is a crowd
         self.failing: str | None = None
         """Why the last commit did not succeed; None while all is well."""
@@ -84,11 +86,13 @@ class Journal:
         ``committed`` is called, in the order of submission, with the position of the last of them
         once all are on disk.
         """
-        self._queue.append(_Submission(edits, committed))
+        size = sum([len(edit.update) for edit in edits])
+        self._queue.append(_Submission(edits, size, committed))
         self._crowd.note(edits[0].document, self._now())
         self._unsaved += 1
-        self._bytes += sum(len(edit.update) for edit in edits)
-        self._wake.set()
+        self._bytes += size
+        if self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
 
     @property
     def full(self) -> bool:
@@ -107,6 +111,7 @@ class Journal:
 
     async def progress(self) -> None:
         """Wait for the next commit."""
+        self._awaited = True
         await self._progress.wait()
 
     async def settle(self) -> None:
@@ -118,8 +123,8 @@ class Journal:
         """Commit what is submitted, for ever."""
         while True:
             if not self._queue:
-                self._wake = anyio.Event()
-                await self._wake.wait()
+                self._idle = self._loop.create_future()
+                await self._idle
             if self._crowd.dense and (wait := self._not_before - self._now()) > 0:
                 await anyio.sleep(wait)
             self._not_before = self._now() + APART_SECONDS
@@ -137,12 +142,14 @@ class Journal:
         edits = [edit for submission in batch for edit in submission.edits]
         position = await self._append(edits)
         self._unsaved -= len(batch)
-        self._bytes -= sum(len(edit.update) for edit in edits)
+        self._bytes -= sum([submission.size for submission in batch])
         for submission in batch:
             position = Position(position + len(submission.edits))
             submission.committed(Position(position - 1))
-        self._progress.set()
-        self._progress = anyio.Event()
+        if self._awaited:
+            self._awaited = False
+            self._progress.set()
+            self._progress = anyio.Event()
 
     async def _append(self, edits: list[Edit]) -> Position:
         """Append until it succeeds. Whatever the store raises, the edits are not let go."""

@@ -40,6 +40,7 @@ class Resident:
     timer: asyncio.TimerHandle | None = None  # of the room's deadline
     timer_due: float = 0.0  # of the loop's clock; uvloop's handles do not always tell
     unload_timer: asyncio.TimerHandle | None = None
+    calm_timer: asyncio.TimerHandle | None = None  # its tail wants a snapshot
     pending: PendingSnapshot | None = None  # waits for its last entry to be committed
     writing_snapshot: bool = False
     rebuilding: bool = False

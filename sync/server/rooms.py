@@ -156,7 +156,7 @@ class Rooms:
             self._forget(resident)
 
     def _forget(self, resident: Resident) -> None:
-        for timer in (resident.timer, resident.unload_timer):
+        for timer in (resident.timer, resident.unload_timer, resident.calm_timer):
             if timer is not None:
                 timer.cancel()
         if self._residents.get(resident.document) is resident:

@@ -63,7 +63,8 @@ class Settings(BaseSettings):
     document_limit: int = Field(16 * 2**20, ge=1024, le=16 * 2**20)
     connections_per_subject: int = Field(64, ge=1)
     unload_seconds: float = Field(30.0, ge=0)
-    snapshot_tail: int = Field(5_000, ge=1)
+    snapshot_tail: int = Field(500, ge=1)
+    history_seconds: float | None = Field(None, ge=0)  # None: history is kept for ever
     drain_seconds: float = Field(10.0, gt=0)
     memory_limit: int = Field(8 * 2**30, ge=0)  # address space of the process; 0: none
 

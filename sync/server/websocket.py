@@ -1,28 +1,31 @@
-"""One client on a WebSocket of picows's: frames in, frames out, and an end that it hears of.
+"""One client on a WebSocket: messages in, frames out, and an end that it hears of.
 
 Nothing here waits in a task of its own. A message goes straight from the socket's callback into
 :meth:`sync.server.hub.Hub.feed`, and a frame for the client straight to its socket; only where the
-hub wants a wait, messages queue here, and beyond BACKLOG_BYTES the socket is not read.
+hub wants a wait, messages queue here, and beyond BACKLOG_BYTES the socket is not read. Nor is it
+before the client was admitted.
 
-picows (2.3) parses, unmasks and writes frames. What it leaves to its users (RFC 6455) is done here:
-fragments, the answers to ping and close, and who has gone silently.
+Below is :mod:`sync.server.framing`. What picows leaves to its users (RFC 6455) is done here:
+fragments, bits of extensions, the answers to ping and close, and who has gone silently.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 
-from picows import WSCloseCode, WSFrame, WSListener, WSMsgType, WSTransport
+from picows import WSFrame, WSMsgType, WSTransport
 
 from auth.access import AuthError, Identity
 from sync.core.errors import InternalError, MalformedMessage, MessageTooLarge, ProtocolError
 from sync.core.names import DocumentName
 from sync.core.yprotocol import denied_frame
-from sync.server import deflate, outbox, patience
-from sync.server.connection import Connection, Verdict
+from sync.server import deflate, patience
+from sync.server.connection import Connection, Pace, Verdict
+from sync.server.framing import LARGE_BYTES, FrameListener, Framing
 from sync.server.hub import Hub
+from sync.server.socket_outbox import SocketOutbox
 from sync.server.telemetry import logger
 
 log = logger(__name__)
@@ -30,136 +33,57 @@ log = logger(__name__)
 BACKLOG_BYTES = 64 * 2**10
 """Of messages that wait for the hub, from which the socket is not read."""
 
-_SMALL = 8_192  # bytes that picows copies into one write; of a larger frame it would keep a pointer
+MESSAGE_BYTES = 64
+"""What keeping a message costs beside its own bytes."""
+
+FRAME_RATE, FRAME_BURST = 1_000.0, 2_000.0
+"""Frames a second, and ahead of that, which no hub counts: control frames, fragments, and all that
+comes after a verdict. More are not read."""
 
 Admit = Callable[[], Awaitable[tuple[DocumentName, Identity]]]
 
-_BINARY, _CONTINUATION = WSMsgType.BINARY, WSMsgType.CONTINUATION
+_BINARY, _CONTINUATION, _TEXT = WSMsgType.BINARY, WSMsgType.CONTINUATION, WSMsgType.TEXT
+_CLOSE, _PING = WSMsgType.CLOSE, WSMsgType.PING
+_NORMAL, _PROTOCOL_ERROR = 1_000, 1_002  # close codes
 
 
-class SocketOutbox:
-    """An outbox that writes to the socket at once, as long as that takes it."""
+class _Violation(Exception):
+    """A frame breaks RFC 6455, or what was agreed on top of it."""
+
+
+class WebSocket(FrameListener):
+    """One client and its socket, from the handshake to the end."""
 
     __slots__ = (
-        "_bytes",
-        "_deflate",
-        "_drained",
-        "_empty",
-        "_finished",
-        "_frames",
-        "_paused",
-        "_socket",
-        "_transport",
+        "_admit",
+        "_backlog",
+        "_backlog_bytes",
+        "_connection",
+        "_count",
+        "_deflated",
+        "_fragments",
+        "_fragments_deflated",
+        "_framing",
+        "_hub",
+        "_inbox",
+        "_loop",
+        "_max_message",
+        "_on_gone",
+        "_on_opened",
+        "_outbox",
+        "_over",
+        "_ping",
+        "_rest",
+        "_silent",
+        "_task",
+        "_timer",
+        "_told",
+        "_verdict",
+        "gone",
     )
 
-    def __init__(
-        self, transport: WSTransport, drained: Callable[[], None], *, deflated: bool
-    ) -> None:
-        """``drained`` is called whenever the socket has caught up."""
-        self._transport = transport
-        self._socket = transport.underlying_transport
-        self._drained = drained
-        self._deflate = deflated
-        self._frames: deque[bytes] = deque()
-        self._bytes = 0
-        self._paused = False  # the socket takes no more for now
-        self._finished = False
-        self._empty: asyncio.Event | None = None  # made for those who wait
-
-    def put(self, frame: bytes, /) -> None:
-        if self._finished:
-            return
-        if self._paused:
-            self._frames.append(frame)
-            self._bytes += len(frame)
-        else:
-            self._write(frame)
-
-    def finish(self) -> None:
-        self._finished = True
-
-    @property
-    def empty(self) -> bool:
-        """The socket has taken everything, but for what its own small buffer holds."""
-        return not self._paused and not self._frames
-
-    @property
-    def queued_bytes(self) -> int:
-        return self._bytes + self._socket.get_write_buffer_size()
-
-    @property
-    def full(self) -> bool:
-        return self._paused and self.queued_bytes > outbox.MAX_BYTES
-
-    async def drained(self) -> None:
-        while not self.empty:
-            self._empty = self._empty or asyncio.Event()
-            await self._empty.wait()
-
-    def pause(self) -> None:
-        """The socket's buffer is full."""
-        self._paused = True
-
-    def resume(self) -> None:
-        """The socket's buffer has room again."""
-        self._paused = False
-        while self._frames and not self._paused:  # writing may pause it anew
-            frame = self._frames.popleft()
-            self._bytes -= len(frame)
-            self._write(frame)
-        if self.empty:
-            if self._empty is not None:
-                self._empty.set()
-                self._empty = None
-            self._drained()
-
-    def _write(self, frame: bytes) -> None:
-        if self._deflate and deflate.worth_deflating(frame):
-            self._write_whole(_deflated(frame))
-        elif len(frame) <= _SMALL:
-            self._transport.send(_BINARY, frame)
-        else:
-            self._write_whole(_framed(frame))
-
-    def _write_whole(self, data: bytes) -> None:
-        if not self._transport.is_close_frame_sent:
-            self._socket.write(data)
-
-
-def _header(size: int, first: int) -> bytes:
-    if size < 126:
-        return bytes((first, size))
-    if size < 2**16:
-        return bytes((first, 126)) + size.to_bytes(2, "big")
-    return bytes((first, 127)) + size.to_bytes(8, "big")
-
-
-class _Latest:
-    """What a function made of the last frame: the same one often goes to many."""
-
-    def __init__(self, function: Callable[[bytes], bytes]) -> None:
-        self._function = function
-        self._frame = self._made = b""
-
-    def __call__(self, frame: bytes) -> bytes:
-        if frame is not self._frame:
-            self._frame, self._made = frame, self._function(frame)
-        return self._made
-
-
-@_Latest
-def _framed(frame: bytes) -> bytes:
-    return _header(len(frame), 0x82) + frame
-
-
-@_Latest
-def _deflated(frame: bytes) -> bytes:
-    payload = deflate.deflate(frame)
-    return _header(len(payload), 0xC2) + payload
-
-
-class WebSocket(WSListener):
-    """One client and its socket, from the handshake to the end."""
+    _framing: Framing
+    _outbox: SocketOutbox
 
     def __init__(
         self,
@@ -168,113 +92,203 @@ class WebSocket(WSListener):
         *,
         max_message: int,
         deflated: bool,
-        gone: Callable[[WebSocket], None],
+        on_opened: Callable[[WebSocket], None],
+        on_gone: Callable[[WebSocket], None],
     ) -> None:
-        """``max_message``: bytes. ``gone`` is called once the client's socket is no more."""
+        """``max_message``: bytes. Behind ``on_opened`` ``on_gone`` will come: nothing is left."""
         self._hub = hub
         self._admit: Admit | None = admit
         self._max_message = max_message
         self._deflated = deflated
-        self._on_gone = gone
+        self._on_opened = on_opened
+        self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
-        self._transport: WSTransport | None = None
-        self._outbox: SocketOutbox | None = None
         self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None  # what the messages in the backlog wait for
-        self._backlog: deque[bytes] = deque()
+        self._inbox: deque[bytes] | None = None  # of one read of the socket
+        self._backlog: deque[bytes] | None = None
         self._backlog_bytes = 0
-        self._fragments: list[bytes] = []
+        self._fragments: bytearray | None = None  # of a message that is not complete
         self._fragments_deflated = False
+        self._count: Pace | None = None  # of frames that the hub does not count
+        self._ping: bytes | None = None  # that is to be answered
+        self._rest: asyncio.TimerHandle | None = None  # the client sends too many of those
         self._verdict: Verdict | None = None
+        self._told = False  # the client was, of the verdict
+        self._over = False  # no more messages are taken
         self._timer: asyncio.TimerHandle | None = None
-        self._heard = True
         self._silent = 0.0  # seconds
-        self.closed = False
+        self.gone = False
 
-    # -- picows calls these
+    # -- framing calls these
 
-    def on_ws_connected(self, transport: WSTransport) -> None:
-        self._transport = transport
-        self._outbox = SocketOutbox(transport, self._on_drained, deflated=self._deflated)
+    def on_opened(self, framing: Framing) -> None:
+        self._framing = framing
+        self._outbox = SocketOutbox(framing, self._on_drained, deflated=self._deflated)
+        self._on_opened(self)
         self._wait_for(self._open())
+        framing.pause_reading()
 
-    def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:
-        self._heard = True
-        kind = frame.msg_type
-        if kind == _BINARY and frame.fin and not frame.rsv1 and not self._fragments:
+    def on_ws_frame(self, _transport: WSTransport, frame: WSFrame) -> None:
+        if (
+            frame.msg_type != _BINARY
+            or not frame.fin
+            or self._fragments is not None
+            or self._over
+            or frame.rsv2
+            or frame.rsv3
+        ):
+            self._take_rare(frame)
+        elif not frame.rsv1:
             self._take(frame.get_payload_as_bytes())
+        elif self._deflated:
+            self._take_deflated(frame.get_payload_as_bytes())
         else:
-            self._take_rare(transport, frame, kind)
+            self._take_rare(frame)
+        if frame.last_in_buffer:
+            self._take_inbox()
+        if frame.payload_size > LARGE_BYTES or self._framing.swollen:
+            self._framing.note_size(frame)
 
-    def on_ws_disconnected(self, _transport: WSTransport) -> None:
-        self.closed = True
-        if self._timer is not None:
-            self._timer.cancel()
+    def on_refused(self, code: int, reason: str) -> None:
+        log.info("a client broke the WebSocket protocol", code=code, reason=reason)
+        self._told = True
+        self._end(Verdict(code, reason))
+
+    def on_lost(self) -> None:
+        self.gone = True
+        for timer in (self._timer, self._rest):
+            if timer is not None:
+                timer.cancel()
+        self._outbox.close()
+
+    def on_gone(self) -> None:
         if self._task is None:  # or what the client sent before it went is still taken
             self._leave()
 
     def pause_writing(self) -> None:
-        if self._outbox is not None:
-            self._outbox.pause()
+        self._outbox.pause()
 
     def resume_writing(self) -> None:
-        if self._outbox is not None:
-            self._outbox.resume()
+        self._outbox.resume()
 
     # -- messages
 
     def _take(self, message: bytes) -> None:
+        """Take a message; the hub gets all of one read together."""
+        if self._inbox is None:
+            self._inbox = deque()
+        self._inbox.append(message)
+
+    def _take_inbox(self) -> None:
+        inbox, self._inbox = self._inbox, None
+        if inbox is None or self._over:
+            return
         if self._task is not None or self._connection is None:
-            self._queue(message)
+            self._queue(inbox)
             return
         try:
-            wait = self._hub.feed(self._connection, message)
+            wait = self._hub.feed_all(self._connection, inbox)
         except Exception:  # noqa: BLE001 - a bug costs this connection, not the server
             self._fail()
             return
         if wait is not None:
+            self._queue(inbox)
             self._wait_for(wait)
 
-    def _queue(self, message: bytes) -> None:
-        if self._verdict is None:
+    def _queue(self, messages: Iterable[bytes]) -> None:
+        self._backlog = self._backlog or deque()
+        for message in messages:
             self._backlog.append(message)
-            self._backlog_bytes += len(message)
-            if self._backlog_bytes > BACKLOG_BYTES:
-                self._socket.pause_reading()
+            self._backlog_bytes += len(message) + MESSAGE_BYTES
+        if self._backlog_bytes > BACKLOG_BYTES:
+            self._framing.pause_reading()
 
-    def _take_rare(self, transport: WSTransport, frame: WSFrame, kind: WSMsgType) -> None:
-        if kind == WSMsgType.PING:
-            if self._outbox is not None and self._outbox.empty:  # who does not read needs no pong
-                transport.send_pong(frame.get_payload_as_bytes())
-        elif kind == WSMsgType.CLOSE:
-            code = frame.get_close_code()
-            transport.send_close(WSCloseCode.OK if code == WSCloseCode.NO_INFO else code)
-            transport.disconnect()
-        elif kind != WSMsgType.PONG and self._verdict is None:
-            try:
+    def _take_deflated(self, payload: bytes) -> None:
+        try:
+            message = deflate.inflate(payload, self._max_message)
+        except ProtocolError as error:
+            self._end(Verdict.of(error))
+        else:
+            self._take(message)
+
+    def _take_rare(self, frame: WSFrame) -> None:
+        """Take a frame that is not a whole message, or that nobody wants any more."""
+        self._take_inbox()  # what came before it
+        self._count_frame()
+        kind = frame.msg_type
+        try:
+            if frame.rsv2 or frame.rsv3 or (frame.rsv1 and not self._may_be_deflated(kind)):
+                raise _Violation("a frame with bits of an extension that was not agreed on")
+            if kind == _PING:
+                self._answer_ping(frame)
+            elif kind == _CLOSE:
+                self._answer_close(frame)
+            elif kind in (_BINARY, _CONTINUATION, _TEXT) and not self._over:
                 self._take_fragment(frame, kind)
-            except ProtocolError as error:
-                self._refuse(Verdict.of(error))
+        except _Violation as violation:
+            self._end(Verdict(_PROTOCOL_ERROR, str(violation)))
+        except ProtocolError as error:
+            self._end(Verdict.of(error))
+
+    def _count_frame(self) -> None:
+        """Of frames that the hub does not count, read so many a second."""
+        self._count = self._count or Pace(FRAME_RATE, FRAME_BURST)
+        delay = self._count.delay(self._loop.time())
+        if delay and self._rest is None and not self.gone:
+            self._framing.pause_reading()
+            self._rest = self._loop.call_later(delay, self._rested)
+
+    def _rested(self) -> None:
+        self._rest = None
+        self._resume_reading()
+
+    def _resume_reading(self) -> None:
+        if self._rest is None and self._backlog_bytes <= BACKLOG_BYTES and not self.gone:
+            self._framing.resume_reading()
+
+    def _may_be_deflated(self, kind: WSMsgType) -> bool:
+        """RFC 7692 section 6: the bit is the first fragment's."""
+        return self._deflated and kind in (_BINARY, _TEXT)
+
+    def _answer_ping(self, frame: WSFrame) -> None:
+        """Of many that come at once the last is answered (RFC 6455 section 5.5.3)."""
+        if self._ping is None:
+            self._loop.call_soon(self._send_pong)
+        self._ping = frame.get_payload_as_bytes()
+
+    def _send_pong(self) -> None:
+        payload, self._ping = self._ping, None
+        if self._outbox.empty:  # who does not read needs no pong
+            self._framing.frames.send_pong(payload)
+
+    def _answer_close(self, frame: WSFrame) -> None:
+        said = frame.get_payload_as_bytes()[:2]
+        code = int.from_bytes(said, "big") if said else _NORMAL
+        if not _may_be_sent(code):
+            raise _Violation(f"{code} is no code for a close frame")
+        self._over = True
+        self._framing.send_close(code, "")
+        self._framing.hang_up()
 
     def _take_fragment(self, frame: WSFrame, kind: WSMsgType) -> None:
         """Take a data frame that is not a whole message as it stands."""
-        if frame.rsv2 or frame.rsv3 or (frame.rsv1 and not self._deflated):
-            raise MalformedMessage("a frame with bits of extensions that were not agreed on")
-        if (kind == _CONTINUATION) != bool(self._fragments):
-            raise MalformedMessage("the fragments of a message do not follow each other")
-        if kind == WSMsgType.TEXT:
+        if (kind == _CONTINUATION) != (self._fragments is not None):
+            raise _Violation("the fragments of a message do not follow each other")
+        if kind == _TEXT:
             raise MalformedMessage("the y-websocket protocol is binary; this was a text message")
-        if kind != _CONTINUATION:
-            self._fragments_deflated = frame.rsv1
-        self._fragments.append(frame.get_payload_as_bytes())
-        if sum(map(len, self._fragments)) > self._max_message:
+        if self._fragments is None:
+            self._fragments = bytearray()
+            self._fragments_deflated = bool(frame.rsv1)
+        self._fragments += frame.get_payload_as_memoryview()
+        if len(self._fragments) > self._max_message:
             raise MessageTooLarge(f"a message is at most {self._max_message} bytes")
         if frame.fin:
-            message = b"".join(self._fragments)
-            self._fragments.clear()
+            message, self._fragments = bytes(self._fragments), None
             if self._fragments_deflated:
-                message = deflate.inflate(message, self._max_message)
-            self._take(message)
+                self._take_deflated(message)
+            else:
+                self._take(message)
 
     # -- waits
 
@@ -286,36 +300,38 @@ class WebSocket(WSListener):
         try:
             await awaitable
             while self._backlog and self._connection is not None:
-                message = self._backlog.popleft()
-                self._backlog_bytes -= len(message)
-                if (wait := self._hub.feed(self._connection, message)) is not None:
+                if (wait := self._hub.feed_all(self._connection, self._backlog)) is not None:
                     await wait
         except Exception:  # noqa: BLE001 - a bug costs this connection, not the server
             self._fail()
         finally:
             self._task = None
-            if self.closed:
+            self._backlog = None
+            self._backlog_bytes = 0
+            if self.gone:
                 self._leave()
             else:
-                self._socket.resume_reading()
+                self._resume_reading()
 
     async def _open(self) -> None:
         assert self._admit is not None  # noqa: S101 - it is called once
-        assert self._outbox is not None  # noqa: S101
         admit, self._admit = self._admit, None
         try:
             document, identity = await admit()
+            self._resume_reading()
             self._connection = await self._hub.open(
                 document, identity, self._outbox, self._on_verdict
             )
+            if self._verdict is not None:
+                self._hub.end(self._connection, self._verdict)
         except (ProtocolError, AuthError) as error:
             log.info("connection refused", code=error.close_code, reason=error.reason)
-            self._refuse(Verdict.of(error))
+            self._end(Verdict.of(error))
 
     # -- the end
 
-    def _refuse(self, verdict: Verdict) -> None:
-        """End for a reason of ours."""
+    def _end(self, verdict: Verdict) -> None:
+        """End for a reason of ours, or of the client's."""
         if self._connection is not None:
             self._hub.end(self._connection, verdict)
         elif self._verdict is None:
@@ -323,83 +339,79 @@ class WebSocket(WSListener):
 
     def _fail(self) -> None:
         log.exception("a connection failed")
-        self._refuse(Verdict.of(InternalError("something failed on the server: connect again")))
+        self._end(Verdict.of(InternalError("something failed on the server: connect again")))
 
     def _on_verdict(self) -> None:
         """The hub ended the connection."""
         assert self._connection is not None  # noqa: S101 - or the hub would not know it
         assert self._connection.verdict is not None  # noqa: S101
-        if self._task is not None and self._task is not asyncio.current_task():
-            self._task.cancel()
         self._say_farewell(self._connection.verdict)
 
     def _say_farewell(self, verdict: Verdict) -> None:
-        """Send what is queued, then the reason; what still comes from the client is not read."""
+        """Send what is queued, then the reason; what still comes from the client is not taken."""
         self._verdict = verdict
-        self._backlog.clear()
-        self._fragments.clear()
-        if self._transport is None or self._outbox is None or self.closed:
+        self._over = True
+        self._outbox.finish()
+        self._backlog = self._fragments = None
+        self._backlog_bytes = 0
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._loop.call_soon(self._task.cancel)  # a task must have begun to clean up
+        if self._told or self.gone:
             return
-        self._socket.resume_reading()  # for its answer to the close frame
+        self._resume_reading()  # for its answer to the close frame
         if self._outbox.empty:
             self._say_why()
         else:
-            self._after(patience.CLOSE_SECONDS, self.abort)
+            self._framing.abort_in(patience.CLOSE_SECONDS)
 
     def _on_drained(self) -> None:
-        if self._verdict is not None:
+        try:
+            if self._verdict is None and self._connection is not None:
+                self._hub.drained(self._connection)
+        except Exception:  # noqa: BLE001 - a bug costs this connection, not the server
+            self._fail()
+        if self._verdict is not None and not self._told:
             self._say_why()
-        elif self._connection is not None:
-            self._hub.drained(self._connection)
 
     def _say_why(self) -> None:
         assert self._verdict is not None  # noqa: S101
-        assert self._transport is not None  # noqa: S101
+        self._told = True
         if self._verdict.final:
-            self._transport.send(_BINARY, denied_frame(self._verdict.reason))
-            self._after(patience.HOLD_SECONDS, self._close)
+            self._framing.frames.send(_BINARY, denied_frame(self._verdict.reason))
+            self._framing.abort_in(patience.HOLD_SECONDS + patience.LAST_WORDS_SECONDS)
+            self._timer = self._loop.call_later(patience.HOLD_SECONDS, self._close)
         else:
             self._close()
 
     def _close(self) -> None:
         assert self._verdict is not None  # noqa: S101
-        assert self._transport is not None  # noqa: S101
-        code = self._verdict.code
-        self._transport.send_close(code, self._verdict.close_reason)  # type: ignore[arg-type] # any
-        self._after(patience.LAST_WORDS_SECONDS, self.abort)
+        self._framing.send_close(self._verdict.code, self._verdict.close_reason)
+        self._framing.abort_in(patience.LAST_WORDS_SECONDS)
 
     def abort(self) -> None:
         """End the socket at once."""
-        if self._transport is not None:
-            self._transport.disconnect(False)
+        self._framing.abort()
 
     def _leave(self) -> None:
         if self._connection is not None:
             self._hub.close(self._connection)
         self._on_gone(self)
 
-    def _after(self, seconds: float, call: Callable[[], None]) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = self._loop.call_later(seconds, call)
-
     # -- silence
 
     def check_silence(self, seconds: float) -> None:
         """So much time has passed: ping a client that said nothing, end one that stays silent."""
-        if self._heard:
-            self._heard = False
+        if self.gone or self._framing.signs_of_life():
             self._silent = 0.0
             return
         self._silent += seconds
         if self._silent >= patience.SILENCE_SECONDS:
             log.info("a client has gone without a word", silent=self._silent)
             self.abort()
-        elif self._silent >= patience.PING_SECONDS and self._outbox and self._outbox.empty:
-            assert self._transport is not None  # noqa: S101
-            self._transport.send_ping()
+        elif self._silent >= patience.PING_SECONDS:
+            self._framing.frames.send_ping()
 
-    @property
-    def _socket(self) -> asyncio.Transport:
-        assert self._transport is not None  # noqa: S101 - set before anything happens
-        return self._transport.underlying_transport
+
+def _may_be_sent(code: int) -> bool:
+    """RFC 6455 section 7.4, and the codes that were registered since."""
+    return code in range(1000, 1004) or code in range(1007, 1015) or code in range(3000, 5000)

@@ -454,3 +454,43 @@ def test_whatever_happens_it_comes_to_rest(happenings: list[tuple[int, int]]) ->
             party.say(client, client.renew())
         party.rest(most=500)
     party.expect_all_see_all()
+
+
+# -------------------------------------------------------------------------------- at most so often
+
+
+def test_the_first_change_is_told_at_once_and_the_next_ones_together() -> None:
+    presence = Presence(interval=0.1)
+
+    def show(client: int, clock: int, state: str, now: float) -> None:
+        presence.receive(client, f"s{client}", [AwarenessEntry(client, clock, f'"{state}"')], now)
+
+    show(A, 1, "a1", now=5.0)
+    assert told(presence.flush()) == [(A, 2, "a1")]
+    show(A, 3, "a2", now=5.01)
+    show(B, 1, "b1", now=5.02)
+    show(A, 4, "a3", now=5.09)
+    assert not presence.due
+    assert presence.flush() is None
+    assert presence.deadline == pytest.approx(5.1)
+    presence.tick(5.1)
+    assert presence.due
+    assert told(presence.flush()) == [(A, 4, "a3"), (B, 2, "b1")]  # a2 nobody needs to see
+    assert presence.deadline is None
+
+
+def test_after_a_pause_nobody_waits() -> None:
+    presence = Presence(interval=0.1)
+    for number in range(1, 4):
+        presence.receive(A, "s", [AwarenessEntry(A, 2 * number, f'"{number}"')], now=float(number))
+        assert [state for _, _, state in told(presence.flush())] == [str(number)]
+
+
+def test_a_removal_waits_no_longer_than_a_change() -> None:
+    presence = Presence(grace=3.0, interval=0.1)
+    presence.receive(A, "s", [AwarenessEntry(A, 1, '"a"')], now=1.0)
+    presence.flush()
+    presence.leave(A, now=1.05)
+    assert presence.deadline == pytest.approx(4.05)
+    presence.tick(4.05)
+    assert told(presence.flush()) == [(A, 3, None)]

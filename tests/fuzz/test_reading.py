@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from sync.core.errors import InvalidName, MalformedMessage
-from sync.core.guard import MAX_CLIENTS_STEP2, MAX_CLOCK, Footprint, inspect, missing
+from sync.core.footprint import Footprint, missing
+from sync.core.guard import MAX_CLIENTS_STEP2, MAX_CLOCK, inspect
 from sync.core.names import document_name, name_from_path, path_from_name
 from sync.core.yprotocol import decode, decode_state_vector, encode_state_vector
 from tests.fuzz.histories import edited, handmade

@@ -246,11 +246,12 @@ def _closed(verdict: Verdict | None) -> Closed:
 async def open_office(
     store: Store | None = None, verifier: Tokens | None = None, **limits: Any
 ) -> AsyncIterator[Office]:
-    """Run a hub. ``limits`` are of :class:`HubLimits`; there is no message rate without one.
+    """Run a hub. ``limits`` are of :class:`HubLimits`; there is no message rate without one,
+    and no pause is needed for a snapshot.
 
     At the end the store is well again, so that a test that fails does not hang.
     """
-    bounds = replace(HubLimits(message_rate=0), **limits)
+    bounds = replace(HubLimits(message_rate=0, snapshot_calm=0), **limits)
     async with anyio.create_task_group() as tasks:
         async with open_hub(store or MemoryStore(), verifier or Tokens(), bounds) as hub:
             office = Office(hub, tasks)

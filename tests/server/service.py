@@ -53,7 +53,7 @@ async def running(store: Store, **settings: Any) -> AsyncIterator[Running]:
     async def opened() -> AsyncIterator[Store]:
         yield store
 
-    given = Settings(**({"port": 0, "transport": TRANSPORT} | settings))
+    given = Settings(port=0, **({"transport": TRANSPORT} | settings))
 
     async def serve_until_stopped(ready: Callable[[str], Awaitable[None]]) -> None:
         await serve(given, opened, verifier, stop, ready)

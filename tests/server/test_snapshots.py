@@ -13,6 +13,7 @@ from sync.core.errors import NativeFailure
 from sync.core.names import DocumentName
 from sync.core.room import Room
 from sync.core.snapshot import TakenSnapshot
+from sync.server import hub as hub_module
 from sync.server import rehearsal as rehearsal_module
 from sync.server import snapshots as snapshots_module
 from tests.server.parts import (
@@ -64,6 +65,31 @@ async def test_a_tail_that_grows_is_cut_while_people_write() -> None:
     assert positions == sorted(positions)
     assert positions[0] >= 10
     assert await stored_answers(store) == {f"q{n}": n for n in range(35)}
+
+
+async def test_nobody_who_writes_waits_for_a_snapshot() -> None:
+    store = TroubledStore()
+    async with open_office(store, snapshot_tail=5, snapshot_calm=0.1) as office:
+        client = await office.join()
+        began = anyio.current_time()
+        while anyio.current_time() < began + 0.4:
+            await client.put("q", 1)
+            await client.saved()
+            await anyio.sleep(0.005)
+        assert not store.compacted
+        await eventually(lambda: len(store.compacted) == 1)
+
+
+async def test_who_never_pauses_gets_one_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub_module, "BUSY", 3)
+    store = TroubledStore()
+    async with open_office(store, snapshot_tail=5, snapshot_calm=0.05) as office:
+        client = await office.join()
+        while not store.compacted:
+            await client.put("q", 1)
+            await client.saved()
+            await anyio.sleep(0.001)
+    assert store.compacted[0].position >= 15
 
 
 async def test_a_long_document_is_not_written_again_for_a_few_bytes() -> None:

@@ -42,7 +42,6 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -258,7 +257,7 @@ async def loads() -> None:
             form = list(islice(Form().edits(), 50))
             for start in range(0, 2_000, 100):
                 names = [f"drafts/{number}" for number in range(start, start + 100)]
-                await store.append([replace(edit, document=n) for n in names for edit in form])
+                await store.append([edit._replace(document=n) for n in names for edit in form])
             for number in range(1, 2_000, 2):
                 name = f"drafts/{number}"
                 head = (await store.load(name)).head
