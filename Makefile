@@ -2,6 +2,7 @@
 #   make demo    the main job, happening in this terminal (Python 3.11+ is all it needs)
 #   make test    every test (those that need Node 20 say so and are skipped without it)
 #   make check   lint, format, types
+#   make bench   side by side with other Yjs servers, some minutes (ARGS=--quick: a first look)
 #   make lock    pin the newest versions of everything again
 #   make clean   remove what the others made
 
@@ -13,11 +14,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3
 
-.PHONY: demo test check format lock setup node clean
+.PHONY: demo test check format bench lock setup node clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '2,6s/^# *//p' Makefile
+	@sed -n '2,7s/^# *//p' Makefile
 
 setup: $(VENV)/.installed
 
@@ -54,6 +55,10 @@ check: setup
 format: setup
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# Peers from npm are put into a cache outside this folder.
+bench: setup
+	@$(BIN)/python -m tests.bench $(ARGS)
 
 lock:
 	$(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet uv
