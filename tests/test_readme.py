@@ -52,10 +52,11 @@ def test_every_block_is_of_a_kind_that_is_run() -> None:
     ("command", "quick"),
     [
         ("make demo", "make demo ARGS='--once --port 0'"),
+        ("make bench", "make bench ARGS='--help'"),
         ("make test", "make test WORKERS=0 ARGS='--collect-only --quiet tests/core/test_wire.py'"),
     ],
 )
-def test_the_two_commands(command: str, quick: str) -> None:
+def test_the_commands_of_a_checkout(command: str, quick: str) -> None:
     assert command in commands()
     if not (ROOT / ".venv/.installed").exists():
         pytest.skip("the virtual environment of `make setup` is not there: run `make test`")

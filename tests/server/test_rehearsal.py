@@ -70,7 +70,7 @@ async def test_one_that_is_fine_and_those_that_are_not() -> None:
 async def test_large_snapshots_are_verified_there() -> None:
     store, rehearsal = MemoryStore(), Rehearsal()
     await store.append([an_edit(key="q", value=BIG)])
-    taken = (await Loader(store, RoomLimits()).load(DRAFT)).room.snapshot()
+    taken = (await Loader(store, RoomLimits(), rehearsal).load(DRAFT)).room.snapshot()
     assert await rehearsal.verify(taken)
     for wrong in (an_edit(key="q", value="other").update, taken.update[:-1], b"\x00\x00"):
         assert not await rehearsal.verify(replace(taken, update=wrong))
