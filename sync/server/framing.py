@@ -10,9 +10,13 @@ straight to the socket, and leaves the closing to us.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import termios
 from abc import abstractmethod
+from array import array
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, cast
 
 from picows import WSAutoPingStrategy, WSFrame, WSListener, WSTransport, WSUpgradeResponse
@@ -26,6 +30,10 @@ log = logger(__name__)
 
 READ_BYTES = 64 * 2**10
 """Of one connection that are read, and handled, at once."""
+
+SLOW_BYTES = 64 * 2**10
+"""On their way to a client, beyond which it lives as long as they become less: no ping gets past
+them. The last few its kernel may take though nobody is there."""
 
 LARGE_BYTES = 2**20
 """A frame's payload, after which its parser is replaced for the memory that it keeps."""
@@ -75,13 +83,13 @@ class Framing(asyncio.BufferedProtocol):
         "_listener",
         "_lost",
         "_max_payload",
+        "_on_its_way",
         "_parse",
         "_parser",
         "_reading",
         "_swollen",
         "_tail",
         "_transport",
-        "_unsent",
         "frames",
         "open",
     )
@@ -98,7 +106,7 @@ class Framing(asyncio.BufferedProtocol):
         self._greeting = greeting
         self._max_payload = max_payload
         self._heard = True
-        self._unsent = 0
+        self._on_its_way = 0  # bytes
         self._reading = True
         self._deaf = False  # what still comes is not looked at
         self._swollen = False
@@ -200,11 +208,13 @@ class Framing(asyncio.BufferedProtocol):
         return self._swollen
 
     def signs_of_life(self) -> bool:
-        """Since the last call something came or went, or was not read, which is our doing."""
-        unsent = self.unsent
-        alive = self._heard or unsent < self._unsent or not self._reading
-        self._heard, self._unsent = False, unsent
-        return alive
+        """Since the last call something came or got there, or was not read, which is our doing."""
+        if self._heard or not self._reading:
+            self._heard = False
+            return True
+        before = self._on_its_way
+        self._on_its_way = self.unsent + _unacknowledged(self._transport)
+        return self._on_its_way < before and before > SLOW_BYTES
 
     def send_close(self, code: int, reason: str) -> None:
         """Say that it is over; nothing is sent behind it. Frames come on, such as the answer."""
@@ -279,6 +289,14 @@ class Framing(asyncio.BufferedProtocol):
                 self.feed(data)
         except OSError:  # there is no more, or there is but the client's reset
             pass
+
+
+def _unacknowledged(transport: asyncio.Transport) -> int:
+    """Bytes that the kernel keeps for the other side, where it says so: it can be megabytes."""
+    answer = array("i", [0])
+    with suppress(OSError):
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.TIOCOUTQ, answer)
+    return answer[0]
 
 
 class _Line:

@@ -39,6 +39,7 @@ class Listener:
             backlog=BACKLOG,
             ssl=self._tls,
             ssl_handshake_timeout=patience.HANDSHAKE_SECONDS if self._tls else None,
+            ssl_shutdown_timeout=patience.LAST_WORDS_SECONDS if self._tls else None,
         )
 
     def stop_accepting(self) -> None:

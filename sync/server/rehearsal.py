@@ -7,6 +7,7 @@ deadline and a memory limit; only what went well there is done here.
 
 from __future__ import annotations
 
+import os
 import resource
 import time
 from dataclasses import dataclass
@@ -118,18 +119,26 @@ class Rehearsal:
             return False
 
 
+def _step_back() -> None:
+    """In the worker: whoever shares the core with it, such as the event loop, goes first."""
+    os.setpriority(os.PRIO_PROCESS, 0, 10)
+
+
 def _split(snapshot: bytes) -> list[bytes]:
     """In the worker."""
+    _step_back()
     return split(snapshot, PART)
 
 
 def _verify(taken: TakenSnapshot) -> bool:
     """In the worker: verify on a deep stack."""
+    _step_back()
     return run_deep(taken.verify)
 
 
 def _try_update(update: bytes, max_clients: int, document: bytes) -> _Trial:
     """In the worker: read the update, and apply it where its dependencies allow."""
+    _step_back()
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
     def attempt() -> _Trial:

@@ -125,7 +125,7 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], settings: Set
     return code[0] if code else 1
 
 
-SWITCH_SECONDS = 0.000_05
+SWITCH_SECONDS = 0.000_1
 """After so long the event loop lets the thread that writes to disk have the interpreter.
 
 Measured with a saturated loop: at the usual 5 ms the writer gets no turn for seconds, since the

@@ -94,6 +94,7 @@ async def _run(
                 min(count, scenario.most_rounds),
                 cores=cores,
                 seed=options.seed,
+                quiet=0.2 if options.quick else 0.5,
                 tell=lambda run, scenario=scenario: _tell(console, scenario, run),  # type: ignore[misc]
             )
     return runs

@@ -5,9 +5,9 @@ fastest of several rounds, so that a busy machine matters little. ``--merging`` 
 that chose how the updates of one turn become one frame.
 
 These are the parts of an edit's life, from the outside in: ``decode`` and ``guard`` read its frame;
-``apply`` merges it into the document; ``room`` is guard and apply with rights, gate and bookkeeping,
-and the flush at the end of a turn of so many edits; ``hub`` adds limits, timers, and the hand-over
-to journal and peers; ``commit`` is the disk.
+``apply`` merges it into the document; ``room`` is both with rights, gate and bookkeeping, and the
+flush at the end of a turn of so many edits; ``hub`` adds limits, timers, and the hand-over to
+journal and peers; ``commit`` is the disk.
 """
 
 from __future__ import annotations

@@ -35,12 +35,14 @@ async def rounds(
     *,
     cores: Cores,
     seed: int,
+    quiet: float,
     tell: Callable[[Run], None],
 ) -> list[Run]:
     """Run ``scenario`` on each peer ``count`` times; each round begins with the next of them.
 
-    A failure is one run's; the others go on. This process is the load: it keeps to its core, and
-    collects garbage between runs only.
+    ``quiet`` is how many seconds without work make a server idle. A failure is one run's; the
+    others go on. This process is the load: it keeps to its core, and collects garbage between
+    runs only.
     """
     os.sched_setaffinity(0, {cores.load})
     gc.disable()
@@ -49,23 +51,22 @@ async def rounds(
         for number in range(count):
             turn = number % len(peers)
             for peer in (*peers[turn:], *peers[:turn]):
-                runs.append(await _run(scenario, peer, number, cores, seed, Path(shelf)))
+                with tempfile.TemporaryDirectory(dir=shelf) as data:
+                    setting = Setting(cores, seed + number, Path(data), Path(shelf), quiet)
+                    runs.append(await _run(scenario, peer, number, setting))
                 tell(runs[-1])
                 gc.collect()
     return runs
 
 
-async def _run(
-    scenario: Scenario, peer: Peer, number: int, cores: Cores, seed: int, shelf: Path
-) -> Run:
+async def _run(scenario: Scenario, peer: Peer, number: int, setting: Setting) -> Run:
     began = time.perf_counter()
     figures: Figures = {}
     failure = ""
-    with tempfile.TemporaryDirectory(dir=shelf) as data:
-        try:
-            figures = await scenario.run(peer, Setting(cores, seed + number, Path(data), shelf))
-        except Failed as failed:
-            failure = str(failed)
+    try:
+        figures = await scenario.run(peer, setting)
+    except Failed as failed:
+        failure = str(failed)
     return Run(scenario.name, peer.name, number, time.perf_counter() - began, figures, failure)
 
 

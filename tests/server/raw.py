@@ -89,6 +89,10 @@ class Raw:
             frames.append(await self.frame())
         return frames
 
+    async def until_message(self, payload: bytes) -> list[Frame]:
+        """Read to a message that is this; return all frames."""
+        return await self.until(lambda frame: frame.payload == payload)
+
     async def until_closed(self) -> list[Frame]:
         """Read to the close frame, the last."""
         return await self.until(lambda frame: frame.opcode == CLOSE)
@@ -96,7 +100,7 @@ class Raw:
     async def saved(self, payload: bytes = b"saved") -> list[Frame]:
         """Everything sent so far is on disk; return the frames that came before the echo."""
         await self.message(saved_frame(payload))
-        return await self.until(lambda frame: frame.payload == saved_frame(payload))
+        return await self.until_message(saved_frame(payload))
 
     async def end(self) -> bytes:
         """Read until the server closes the connection; return what still came."""

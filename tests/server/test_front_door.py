@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from pathlib import Path
 
 import anyio
 import h2.config
@@ -17,7 +19,7 @@ import pytest
 from anyio.abc import SocketStream
 
 from persistence.memory import MemoryStore
-from sync.core.yprotocol import saved_frame, update_frame
+from sync.core.yprotocol import saved_frame, step1_frame, step2_frame, update_frame
 from sync.server import patience
 from sync.server.front_door import FrontDoor
 from sync.server.handshake import MAX_HEAD
@@ -132,6 +134,13 @@ async def test_a_token_in_a_header(service: Running) -> None:
         bearer = f"Authorization: Bearer {token_for()}"
         await raw.send(upgrade("drafts/1", bearer, token=""), BARRIER)
         await has_arrived(raw)
+
+
+async def test_a_huge_head_is_not_ours_even_in_one_piece(service: Running) -> None:
+    """Hypercorn may take it or not; to us it would be thousands of lines."""
+    async with dial(service) as raw:
+        await raw.send(upgrade("drafts/1", DEFLATE, "X-Large: " + "x" * (MAX_HEAD + 1)))
+        assert b"permessage-deflate" not in await raw.head()
 
 
 async def test_the_head_is_not_kept(service: Running) -> None:
@@ -256,6 +265,49 @@ async def test_http2_in_small_segments(service: Running) -> None:
         assert (await raw.reader.read(100))[3] == 4  # its settings
 
 
+# -------------------------------------------------------------------------------------------- TLS
+
+
+async def test_over_tls(certificate: dict[str, Path]) -> None:
+    """A WebSocket with frames of all sizes both ways, HTTP/1.1, and HTTP/2 as agreed by ALPN."""
+    trust = ssl.create_default_context(cafile=str(certificate["tls_cert"]))
+    store, peer = MemoryStore(), Peer()
+    async with running(store, transport="picows", **certificate) as service:
+        async with dial(service, trust) as raw:
+            await raw.send(upgrade("drafts/1", DEFLATE), BARRIER)
+            await has_arrived(raw)
+            for number, size in enumerate((10, 2_000, 60_000, 1_500_000, 300_000, 10)):
+                await raw.message(step2_frame(peer.put(f"q{number}", "x" * size)))
+            await raw.saved()
+            await raw.message(step1_frame(b"\x00"))
+            (whole,) = (await raw.until(lambda f: f.payload[:2] == b"\x00\x01"))[-1:]
+            reader = Peer()
+            reader.take(whole.payload)
+            assert reader.answers == peer.answers
+            await raw.send(close_frame(1001))
+            assert (await raw.until_closed())[-1].code == 1001
+            assert await raw.end() == b""
+        async with dial(service, trust) as raw:
+            await raw.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert (await raw.response())[0] == 200
+        trust.set_alpn_protocols(["h2"])
+        async with dial(service, trust) as raw:
+            assert raw.writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+            assert await health_over_h2(raw) == 200
+    assert await stored_answers(store) == peer.answers
+
+
+async def test_tls_that_is_not_finished(
+    certificate: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "HANDSHAKE_SECONDS", 0.2)
+    async with running(MemoryStore(), transport="picows", **certificate) as service:
+        for said in (b"", b"\x16\x03\x01\x02\x00", b"GET / HTTP/1.1\r\n\r\n"):
+            async with dial(service) as raw:
+                await raw.send(said)
+                assert not (await raw.end()).startswith(b"HTTP")
+
+
 # ---------------------------------------------------------------------------------------- silence
 
 
@@ -322,8 +374,9 @@ async def test_the_end_of_the_service_ends_those_at_the_door(
         await raw.send(b"GET /sync/")
         await a_turn()
         service.stop.set()
-        await service.ended.wait()
-        assert await raw.end() == b""
+        with anyio.fail_after(3):  # less than HANDSHAKE_SECONDS
+            await service.ended.wait()
+            assert await raw.end() == b""
 
 
 # ------------------------------------------------------------------------------------------ drain

@@ -15,7 +15,7 @@ from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed
 
 from persistence.memory import MemoryStore
-from sync.server import patience
+from sync.server import deflate, patience
 from sync.server.http import BoundedStream
 from sync.server.listener import bind
 from tests.server.parts import eventually
@@ -114,14 +114,15 @@ async def test_a_message_in_fragments_is_one_message() -> None:
                     break
 
 
-async def test_no_deflate_is_offered() -> None:
-    """Hypercorn does not bound what a message inflates to, so none may be deflated."""
+async def test_deflate_is_taken_where_it_is_bounded(transport: str) -> None:
+    """Hypercorn does not bound what a message inflates to, so with it none may be deflated."""
     async with (
         running(MemoryStore()) as service,
         connect_websocket(url_of(service), compression="deflate", proxy=None) as websocket,
     ):
         assert websocket.response is not None
-        assert "Sec-WebSocket-Extensions" not in websocket.response.headers
+        taken = websocket.response.headers.get("Sec-WebSocket-Extensions", "")
+        assert taken.encode() == (deflate.RESPONSE if transport == "picows" else b"")
 
 
 async def test_silence_on_a_fresh_connection(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import os
 import signal
 import ssl
@@ -16,10 +14,6 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from persistence.memory import MemoryStore
 from sync.core.yprotocol import saved_frame
@@ -75,31 +69,6 @@ async def test_ipv6_addresses_have_their_brackets() -> None:
             assert service.url.startswith("http://[::1]:")
     except OSError:
         pytest.skip("no IPv6 here")
-
-
-@pytest.fixture
-def certificate(tmp_path: Path) -> dict[str, Path]:
-    """A certificate for 127.0.0.1, signed by itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "draftsync")])
-    now = datetime.datetime.now(datetime.UTC)
-    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    signed = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(address, critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    encoding, pem = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
-    paths = {"tls_cert": tmp_path / "cert.pem", "tls_key": tmp_path / "key.pem"}
-    paths["tls_cert"].write_bytes(signed.public_bytes(encoding))
-    paths["tls_key"].write_bytes(key.private_bytes(encoding, pem, serialization.NoEncryption()))
-    return paths
 
 
 async def test_over_tls(certificate: dict[str, Path]) -> None:

@@ -13,7 +13,7 @@ from tests.bench.servers import Peer, Server, Setting, running
 from tests.bench.together import enter, gather, usage_figures, write_documents
 
 UNLOAD = ("--unload-seconds", "1")
-UNLOADED_AFTER = 2.0
+UNLOADED_AFTER = 1.5
 
 
 @dataclass(frozen=True)
