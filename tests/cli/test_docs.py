@@ -31,7 +31,7 @@ COMMAND = (sys.executable, "-m", "sync.cli.main")
 
 
 def sample() -> bytes:
-    doc: Doc[Any] = Doc()
+    doc: Doc[Any] = Doc(client_id=7)
     doc.get("answers", type=Map)["clarity"] = 4
     doc.get("answers", type=Map)["verdict"] = "pässt"
     doc.get("tags", type=Array).extend(["a", "b"])

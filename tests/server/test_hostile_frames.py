@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -222,6 +223,29 @@ async def test_deflate_is_taken_where_it_is_bounded(
         assert socket.response is not None
         taken = "Sec-WebSocket-Extensions" in socket.response.headers
         assert taken is (transport == "picows")
+
+
+async def test_a_deflate_bomb(
+    service: ServiceProcess, transport: str, record_property: Record
+) -> None:
+    """A megabyte that inflates to 1 GiB is 1009 at 16 MiB, or nothing at all where none is agreed."""
+    compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    zeros = compressor.compress(bytes(2**20)) + compressor.flush(zlib.Z_FULL_FLUSH)
+    bomb = zeros * 1_024
+    before = resident_memory(service.pid)
+    url = f"{service.sync_url}/bomb?token={service.token()}"
+    async with (
+        dial(service, "witness", "witness") as witness,
+        connect(url, compression="deflate", proxy=None) as socket,
+    ):
+        size = len(bomb).to_bytes(8, "big")
+        socket.transport.write(b"\xc2\xff" + size + b"\x00" * 4 + bomb)
+        assert (await ending(socket)).code == (1009 if transport == "picows" else 1002)
+        await reaches_disk(witness)
+    grown = resident_memory(service.pid) - before
+    print(f"deflate bomb: + {grown / 2**20:.1f} MiB")
+    record_property("memory, bytes", grown)
+    assert grown < 32 * 2**20  # what fault 24 allows
 
 
 async def test_a_compressed_frame_is_refused(service: ServiceProcess) -> None:

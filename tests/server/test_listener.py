@@ -15,12 +15,13 @@ from websockets.asyncio.client import connect as connect_websocket
 from websockets.exceptions import ConnectionClosed
 
 from persistence.memory import MemoryStore
+from sync.core.yprotocol import update_frame
 from sync.server import deflate, patience
 from sync.server.http import BoundedStream
 from sync.server.listener import bind
-from tests.server.parts import eventually
+from tests.server.parts import TroubledStore, eventually, stored_answers
 from tests.server.service import Running, running, token_for
-from tests.support.client import connect
+from tests.support.client import Peer, connect
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -123,6 +124,25 @@ async def test_deflate_is_taken_where_it_is_bounded(transport: str) -> None:
         assert websocket.response is not None
         taken = websocket.response.headers.get("Sec-WebSocket-Extensions", "")
         assert taken.encode() == (deflate.RESPONSE if transport == "picows" else b"")
+
+
+@pytest.mark.parametrize("politely", [True, False])
+async def test_the_last_edit_while_the_document_loads(politely: bool) -> None:
+    """Fault 4: the client connects, edits and is gone before the service has the document."""
+    store = TroubledStore()
+    async with running(store) as service:
+        store.hold()
+        websocket = await connect_websocket(url_of(service), compression=None, proxy=None)
+        await websocket.send(update_frame(Peer().put("q", "last")))
+        await eventually(lambda: store.loads == 1)
+        if politely:
+            websocket.close_timeout = 0.1
+            await websocket.close()
+        websocket.transport.abort()
+        await websocket.wait_closed()
+        store.release()
+        await eventually(lambda: store.appends == 1)
+        assert await stored_answers(store) == {"q": "last"}
 
 
 async def test_silence_on_a_fresh_connection(monkeypatch: pytest.MonkeyPatch) -> None:
