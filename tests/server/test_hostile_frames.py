@@ -228,7 +228,7 @@ async def test_deflate_is_taken_where_it_is_bounded(
 async def test_a_deflate_bomb(
     service: ServiceProcess, transport: str, record_property: Record
 ) -> None:
-    """A megabyte that inflates to 1 GiB is 1009 at 16 MiB, or nothing at all where none is agreed."""
+    """A megabyte that inflates to 1 GiB is 1009 at 16 MiB; or refused, where none was agreed."""
     compressor = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
     zeros = compressor.compress(bytes(2**20)) + compressor.flush(zlib.Z_FULL_FLUSH)
     bomb = zeros * 1_024
@@ -240,7 +240,7 @@ async def test_a_deflate_bomb(
     ):
         size = len(bomb).to_bytes(8, "big")
         socket.transport.write(b"\xc2\xff" + size + b"\x00" * 4 + bomb)
-        assert (await ending(socket)).code == (1009 if transport == "picows" else 1002)
+        assert (await ending(socket)).code in ((1009,) if transport == "picows" else (1002, 1006))
         await reaches_disk(witness)
     grown = resident_memory(service.pid) - before
     print(f"deflate bomb: + {grown / 2**20:.1f} MiB")
