@@ -205,12 +205,16 @@ class WebSocket(FrameListener):
             self._framing.pause_reading()
 
     def _take_deflated(self, payload: bytes) -> None:
+        """One read of the socket can hold 64 MiB, deflated: what waits is bounded as it is."""
+        room = max(0, 2 * self._max_message - self._backlog_bytes)
         try:
-            message = deflate.inflate(payload, self._max_message)
+            message = deflate.inflate(payload, min(room, self._max_message))
         except ProtocolError as error:
             self._end(Verdict.of(error))
-        else:
-            self._take(message)
+            return
+        self._take(message)
+        if len(message) > deflate.MIN_BYTES:  # or many of them would wait for the read's end
+            self._take_inbox()
 
     def _take_rare(self, frame: WSFrame) -> None:
         """Take a frame that is not a whole message, or that nobody wants any more."""

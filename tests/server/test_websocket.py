@@ -592,6 +592,22 @@ async def test_a_deflate_bomb_costs_one_connection(service: Running) -> None:
     assert _resident() - before < 64 * 2**20  # of which 16 MiB are allowed, and inflated twice
 
 
+async def test_bombs_that_wait_are_bounded_together(service: Running) -> None:
+    """Each is within the limit, and all come in one read, behind an edit that takes a while."""
+    compressor = zlib.compressobj(9, wbits=-15)
+    bomb = compressor.compress(bytes(10 * 2**20)) + compressor.flush(zlib.Z_SYNC_FLUSH)[:-4]
+    bombs = frame(BINARY, bomb, rsv=RSV1) * 4
+    assert len(bombs) < READ_BYTES
+    large = frame(BINARY, update_frame(Peer().put("large", "x" * 70_000)))
+    async with opened(service, "drafts/1", DEFLATE) as raw:
+        await raw.send(frame(BINARY, saved_frame(b"x")) * 20_000)  # now it is read 64 KiB at once
+        await raw.saved()
+        before = _resident()
+        await raw.send(large, bombs)
+        await refused(raw, 1009)
+        assert _resident() - before < 64 * 2**20
+
+
 def _resident() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
 
