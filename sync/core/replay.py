@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from sync.core.document import Document
@@ -34,18 +34,11 @@ def replay(snapshot: bytes | None, updates: Sequence[bytes]) -> Replay:
     NativeFailure when it cannot be loaded all the same.
     """
     steps = replay_in_steps([snapshot] if snapshot is not None else [], updates)
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            replayed: Replay = end.value
-            return replayed
+    return next(replayed for replayed in steps if replayed is not None)
 
 
-def replay_in_steps(
-    snapshot: Sequence[bytes], updates: Sequence[bytes]
-) -> Generator[None, None, Replay]:
-    """:func:`replay` for whoever has other work too: each step is short.
+def replay_in_steps(snapshot: Sequence[bytes], updates: Sequence[bytes]) -> Iterator[Replay | None]:
+    """:func:`replay` for whoever has other work too: None after each short step, then the replay.
 
     ``snapshot``: its parts, in order.
     """
@@ -54,14 +47,14 @@ def replay_in_steps(
         document = Document()
         for part in snapshot:
             document.load(part)
-            yield
+            yield None
         failed = yield from _apply_all(document, updates, left_out)
         if failed is None:
             break
     size = sum(map(len, snapshot)) + sum(
         len(update) for index, update in enumerate(updates) if index not in left_out
     )
-    return Replay(document, size, left_out)
+    yield Replay(document, size, left_out)
 
 
 def _apply_all(

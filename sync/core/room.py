@@ -66,9 +66,6 @@ from sync.core.yprotocol import (
     update_frame,
 )
 
-FEW_WRITERS = 3
-"""So many who write in one turn get each other's edits at once; more of them, with the commit."""
-
 
 @dataclass(frozen=True, slots=True)
 class RoomLimits:
@@ -80,6 +77,7 @@ class RoomLimits:
     held_seconds: float = 10.0
     awareness_state: int = 8 * 2**10
     awareness_ids: int = 16  # per connection
+    few_writers: int = 3  # in one turn get each other's edits at once; more, with the commit
     awareness_grace: float = 3.0
     awareness_interval: float = 0.1  # between two frames of what everybody shows
 
@@ -521,7 +519,7 @@ class Room:
                 continue
             if len(tickets) == 1 and sender.whole_until <= self.saved:
                 self._send_later(sender, ticket, edits, merged)
-            elif len(tickets) > FEW_WRITERS or sender.whole_until > self.saved:
+            elif len(tickets) > self.limits.few_writers or sender.whole_until > self.saved:
                 sender.whole_until = ticket
                 self._send_later(sender, ticket, edits, merged)
             else:

@@ -19,6 +19,7 @@ from sync.core.errors import InternalError, InvalidName, MalformedMessage
 from sync.core.yprotocol import denied_frame
 from sync.server import patience
 from sync.server.admission import SYNC_PATH, Admission, DocumentRequest
+from sync.server.channel import serve
 from sync.server.connection import Verdict
 from sync.server.hub import Hub
 from sync.server.telemetry import logger
@@ -115,7 +116,7 @@ class App:
         except (InvalidName, AuthError) as error:
             log.info("connection refused", code=error.close_code, reason=error.reason)
             return Verdict.of(error)
-        return await self._hub.serve(channel, document, identity)
+        return await serve(self._hub, channel, document, identity)
 
     def _foreign(self, scope: Scope) -> bool:
         return self._admission.foreign(_header(scope, b"origin"))

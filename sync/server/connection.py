@@ -1,12 +1,12 @@
-"""One client's open document, and the transport contract under it."""
+"""One client's open document."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import anyio
 
@@ -22,19 +22,6 @@ EXPIRED = "token-expired"
 """The close reason by which clients know to get a new token."""
 
 _ids = itertools.count(1)
-
-
-class Channel(Protocol):
-    """Binary messages both ways: what pycrdt-websocket calls a channel.
-
-    Iteration gives whole messages and ends when the client has gone; it may raise ProtocolError for
-    a message that cannot be one. ``send`` returns when the message is on its way, and waits while
-    the client does not read.
-    """
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
-
-    async def send(self, message: bytes, /) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

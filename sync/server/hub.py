@@ -46,9 +46,9 @@ from sync.core.yprotocol import (
     short_update,
 )
 from sync.server import patience
-from sync.server.connection import EXPIRED, Channel, Connection, Pace, Verdict, Wait
+from sync.server.connection import EXPIRED, Connection, Pace, Verdict, Wait
 from sync.server.journal import Journal
-from sync.server.outbox import ChannelOutbox, Outbox
+from sync.server.outbox import Outbox
 from sync.server.rehearsal import Rehearsal, is_large
 from sync.server.resident import Resident
 from sync.server.rooms import Rooms
@@ -57,13 +57,10 @@ from sync.server.telemetry import logger
 
 log = logger(__name__)
 
-SLOW_SECONDS = 0.005
-BUSY = 100
-"""A room that is never calm gets its snapshot at so many times the usual tail."""
-
 MOST_STROKES = 256
 """Small edits that are taken at once."""
 
+SLOW_SECONDS = 0.005
 SLOW_FACTOR = 4
 """A message that took longer makes its connection wait, for so many times as long."""
 
@@ -94,10 +91,6 @@ class HubStatistics:
     draining: bool
 
 
-class _SendingFailed(Exception):
-    """A transport could not send; its own error is the cause."""
-
-
 class Hub:
     """All rooms of one process. Made by :func:`open_hub`."""
 
@@ -110,7 +103,13 @@ class Hub:
         self._now = self._loop.time
         self._small_message = min(limits.message, limits.room.document)
         self._rehearsal = Rehearsal()
-        self._snapshots = Snapshots(store, self._rehearsal)
+        self._snapshots = Snapshots(
+            store,
+            self._rehearsal,
+            tasks,
+            tail=limits.snapshot_tail,
+            calm_seconds=limits.snapshot_calm,
+        )
         self.rooms = Rooms(
             store,
             self.journal,
@@ -137,29 +136,6 @@ class Hub:
         )
 
     # -- connections
-
-    async def serve(
-        self, channel: Channel, document: DocumentName, identity: Identity
-    ) -> Verdict | None:
-        """Serve one client until it goes (None) or is to be closed (the verdict)."""
-        outbox, reading = ChannelOutbox(), anyio.CancelScope()
-        try:
-            connection = await self.open(document, identity, outbox, reading.cancel)
-        except ProtocolError as error:
-            return Verdict.of(error)
-        try:
-            async with anyio.create_task_group() as tasks:
-                sent = anyio.Event()
-                tasks.start_soon(self._send_all, connection, outbox, channel, sent)
-                with reading:
-                    await self._receive_all(connection, channel)
-                self.close(connection)
-                with anyio.move_on_after(patience.CLOSE_SECONDS if connection.verdict else 0):
-                    await sent.wait()
-                tasks.cancel_scope.cancel()
-        finally:
-            self.close(connection)
-        return connection.verdict
 
     async def open(
         self,
@@ -243,38 +219,23 @@ class Hub:
         connection.end(verdict)
         self.close(connection)
 
-    async def _receive_all(self, connection: Connection, channel: Channel) -> None:
-        try:
-            async for frame in channel:
-                if (wait := self.feed(connection, frame)) is not None:
-                    await wait
-        except ProtocolError as error:
-            self.end(connection, Verdict.of(error))
-
-    async def _send_all(
-        self, connection: Connection, outbox: ChannelOutbox, channel: Channel, sent: anyio.Event
-    ) -> None:
-        async def send(frame: bytes) -> None:
-            try:
-                await channel.send(frame)
-            except Exception as error:
-                raise _SendingFailed from error
-
-        try:
-            await outbox.drain_to(send, partial(self.drained, connection))
-        except _SendingFailed as failure:  # whatever the transport raised, the client has gone
-            log.info("sending failed", connection=connection.id, error=str(failure.__cause__))
-            connection.stop_reading()
-        sent.set()
-
     # -- messages
 
-    def feed(self, connection: Connection, frame: bytes) -> Awaitable[None] | None:
-        """Take one message of a connection.
+    def feed(self, connection: Connection, frames: deque[bytes]) -> Awaitable[None] | None:
+        """Take messages of a connection, in order, and out of ``frames``.
 
-        What is returned must be awaited before the connection's next message is fed: None when
-        that may come at once.
+        What is returned must be awaited before the rest is fed; with None, there is no rest.
         """
+        wait: Awaitable[None] | None = None
+        while frames and wait is None:
+            began, taken = time.perf_counter(), self._take_strokes(connection, frames)
+            if taken:
+                wait = self._toll(connection, began, taken)
+            else:
+                wait = self._feed_one(connection, frames.popleft())
+        return wait
+
+    def _feed_one(self, connection: Connection, frame: bytes) -> Awaitable[None] | None:
         if connection.verdict is not None:
             return None
         if self._draining:
@@ -291,20 +252,6 @@ class Hub:
             self.end(connection, Verdict.of(error))
             return None
         return self._take(resident, connection, message)
-
-    def feed_all(self, connection: Connection, frames: deque[bytes]) -> Awaitable[None] | None:
-        """Take messages of a connection, in order, and out of ``frames``.
-
-        What is returned must be awaited before the rest is fed.
-        """
-        wait: Awaitable[None] | None = None
-        while frames and wait is None:
-            began, taken = time.perf_counter(), self._take_strokes(connection, frames)
-            if taken:
-                wait = self._toll(connection, began, taken)
-            else:
-                wait = self.feed(connection, frames.popleft())
-        return wait
 
     def _take_strokes(self, connection: Connection, frames: deque[bytes]) -> int:
         """Take the small edits that come first; most of what comes is nothing else."""
@@ -351,11 +298,10 @@ class Hub:
         actions = resident.room.receive(connection.id, message, self._now())
         if actions or not resident.flush_scheduled:
             self._perform(resident, actions)
-        if (wait := self._toll(connection, began, 1)) is not None:
-            return wait
+        toll = self._toll(connection, began, 1)
         if isinstance(message, Barrier) and self._too_many_barriers(connection):
-            return self._until_barriers_are_released(connection)
-        return None
+            return self._until_barriers_are_released(connection, toll)
+        return toll
 
     def _too_many_barriers(self, connection: Connection) -> bool:
         room = connection.resident.room
@@ -364,7 +310,9 @@ class Hub:
             and room.unsaved_barrier_bytes(connection.id) > self.limits.barrier_bytes
         )
 
-    async def _until_barriers_are_released(self, connection: Connection) -> None:
+    async def _until_barriers_are_released(self, connection: Connection, toll: Wait | None) -> None:
+        if toll is not None:
+            await toll
         while self._too_many_barriers(connection):
             await self.journal.progress()
 
@@ -396,7 +344,7 @@ class Hub:
                 await resident.renewed.wait()
             else:
                 await self.journal.progress()
-        if (wait := self.feed(connection, frame)) is not None:
+        if (wait := self._feed_one(connection, frame)) is not None:
             await wait
 
     def _check_size(self, message: Message, size: int) -> None:
@@ -509,32 +457,7 @@ class Hub:
         if not resident.commits:
             self._loop.call_soon(self._announce_commits, resident)
         resident.commits += len(edits)
-        if resident.calm_timer is None and resident.tail >= self.limits.snapshot_tail:
-            self._watch_for_calm(resident)
-        self._write_snapshot(resident)
-
-    def _watch_for_calm(self, resident: Resident) -> None:
-        """A snapshot costs as much as thousands of edits: it is made when people pause."""
-        resident.calm_timer = self._loop.call_later(
-            self.limits.snapshot_calm, self._snapshot_when_calm, resident, resident.room.accepted
-        )
-
-    def _snapshot_when_calm(self, resident: Resident, accepted: int) -> None:
-        resident.calm_timer = None
-        room = resident.room
-        calm = room.accepted == accepted or resident.tail >= BUSY * self.limits.snapshot_tail
-        if room.broken or resident.flush_scheduled or not calm:
-            self._watch_for_calm(resident)
-        elif resident.wants_snapshot(self.limits.snapshot_tail):
-            self._snapshots.begin(resident)
-            self._write_snapshot(resident)
-
-    def _write_snapshot(self, resident: Resident) -> None:
-        """Write the snapshot that waits, when the last entry in it is the last one committed."""
-        pending = resident.pending
-        if pending is not None and resident.room.saved + resident.commits == pending.ticket:
-            resident.pending = None
-            self._tasks.start_soon(self._snapshots.write, resident, pending, resident.position)
+        self._snapshots.committed(resident)
 
     def _announce_commits(self, resident: Resident) -> None:
         commits, resident.commits = resident.commits, 0
@@ -599,7 +522,8 @@ async def open_hub(
             try:
                 with anyio.CancelScope(shield=True):
                     await hub.drain()
-                    await hub.rooms.unload_all()
+                    with anyio.move_on_after(patience.SNAPSHOTS_SECONDS):
+                        await hub.rooms.unload_all()
             finally:
                 writing.cancel()
                 tasks.cancel_scope.cancel()

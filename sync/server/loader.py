@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Iterator
 
 import anyio.lowlevel
 
@@ -87,15 +87,13 @@ class Loader:
         return replayed
 
 
-async def _interleaved(steps: Generator[None, None, Replay]) -> Replay:
+async def _interleaved(steps: Iterator[Replay | None]) -> Replay:
     """Take all steps, and let others have their turn now and then."""
     began = time.perf_counter()
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            replayed: Replay = end.value
+    for replayed in steps:
+        if replayed is not None:
             return replayed
         if time.perf_counter() - began > STEP_SECONDS:
             await anyio.lowlevel.checkpoint()
             began = time.perf_counter()
+    raise AssertionError("unreachable: the last step is the replay")

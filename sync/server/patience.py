@@ -1,4 +1,4 @@
-"""How long the service waits for a client, in seconds: every bound on silence in one place."""
+"""How long the service waits, in seconds: for silent clients, and for its own end."""
 
 HANDSHAKE_SECONDS = 10.0
 """For the head of a first request; TLS has as long before it."""
@@ -14,6 +14,9 @@ HOLD_SECONDS = 2.0
 
 CLOSE_SECONDS = 5.0
 """How long what is queued for a connection that ends may take to be sent."""
+
+SNAPSHOTS_SECONDS = 4.0
+"""How long writing the last snapshots may take when the server stops: the log is whole without."""
 
 LAST_WORDS_SECONDS = 1.0
 """How long a client may take to answer a close frame, and all of them when the server stops."""

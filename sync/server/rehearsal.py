@@ -7,10 +7,13 @@ deadline and a memory limit; only what went well there is done here.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar, TypeVarTuple, Unpack
 
 import anyio
 from anyio import to_process
@@ -22,6 +25,9 @@ from sync.core.guard import inspect
 from sync.core.snapshot import TakenSnapshot
 from sync.core.split import split
 from sync.server.deep_stack import run_deep
+
+_R = TypeVar("_R")
+_Args = TypeVarTuple("_Args")
 
 LARGE = 64 * 2**10
 """Bytes from which an update, or a snapshot, is tried out elsewhere."""
@@ -46,6 +52,10 @@ _MEMORY = 4 * 2**30  # address space of the worker, its deep stack of 512 MiB in
 def is_large(update: bytes) -> bool:
     """The update is to be rehearsed. (It begins with the count of its clients.)"""
     return len(update) > LARGE or (len(update) > 0 and update[0] > MANY_CLIENTS)
+
+
+class Unverified(Exception):
+    """Whether a snapshot can be loaded again could not be found out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +97,7 @@ class Rehearsal:
 
     async def _try(self, update: bytes, max_clients: int, document: bytes) -> _Trial:
         with anyio.fail_after(self._deadline):
-            return await to_process.run_sync(
-                _try_update,
-                update,
-                max_clients,
-                document,
-                cancellable=True,
-                limiter=self._trying,
-            )
+            return await _in_worker(self._trying, _try_update, update, max_clients, document)
 
     async def split(self, snapshot: bytes) -> list[bytes]:
         """A snapshot in parts, if that can be had; else whole."""
@@ -102,21 +105,32 @@ class Rehearsal:
             return [snapshot]
         try:
             with anyio.fail_after(VERIFY_SECONDS):
-                return await to_process.run_sync(
-                    _split, snapshot, cancellable=True, limiter=self._verifying
-                )
+                return await _in_worker(self._verifying, _split, snapshot)
         except (TimeoutError, anyio.BrokenWorkerProcess, OSError, MalformedMessage):
             return [snapshot]
 
     async def verify(self, taken: TakenSnapshot) -> bool:
-        """Tell whether a snapshot can be loaded again; False as well when that takes too long."""
+        """Tell whether a snapshot can be loaded again. Raises Unverified when nobody can tell."""
         try:
             with anyio.fail_after(VERIFY_SECONDS):
-                return await to_process.run_sync(
-                    _verify, taken, cancellable=True, limiter=self._verifying
-                )
-        except (TimeoutError, anyio.BrokenWorkerProcess, OSError):
-            return False
+                return await _in_worker(self._verifying, _verify, taken)
+        except TimeoutError as error:
+            raise Unverified(f"it takes longer than {VERIFY_SECONDS:.0f} s") from error
+        except (anyio.BrokenWorkerProcess, OSError) as error:
+            raise Unverified(f"the worker process: {error.__cause__ or error!r}") from error
+
+
+async def _in_worker(
+    limiter: anyio.CapacityLimiter, function: Callable[[Unpack[_Args]], _R], *args: *_Args
+) -> _R:
+    """Call a function in a worker, and once more in another one when the first ends meanwhile.
+
+    It may have ended before it was asked: the kernel takes idle workers first when memory is short.
+    Raises anyio.BrokenWorkerProcess when the second one ends as well, and OSError.
+    """
+    with contextlib.suppress(anyio.BrokenWorkerProcess):
+        return await to_process.run_sync(function, *args, cancellable=True, limiter=limiter)
+    return await to_process.run_sync(function, *args, cancellable=True, limiter=limiter)
 
 
 def _step_back() -> None:

@@ -188,7 +188,7 @@ class WebSocket(FrameListener):
             self._queue(inbox)
             return
         try:
-            wait = self._hub.feed_all(self._connection, inbox)
+            wait = self._hub.feed(self._connection, inbox)
         except Exception:  # noqa: BLE001 - a bug costs this connection, not the server
             self._fail()
             return
@@ -304,7 +304,7 @@ class WebSocket(FrameListener):
         try:
             await awaitable
             while self._backlog and self._connection is not None:
-                if (wait := self._hub.feed_all(self._connection, self._backlog)) is not None:
+                if (wait := self._hub.feed(self._connection, self._backlog)) is not None:
                     await wait
         except Exception:  # noqa: BLE001 - a bug costs this connection, not the server
             self._fail()

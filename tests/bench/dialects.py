@@ -13,7 +13,7 @@ from enum import Enum, IntEnum, auto
 from typing import Protocol
 from urllib.parse import quote
 
-from tests.bench.frames import blob, uint
+from sync.core.wire import encode_bytes, encode_uint
 from tests.bench.updates import read_uint
 
 EMPTY_UPDATE = b"\x00\x00"
@@ -110,7 +110,7 @@ class YWebsocket:
         return _sync(_Sync.STEP2, update)
 
     def awareness(self, room: str, states: bytes) -> bytes:  # noqa: ARG002
-        return uint(_Type.AWARENESS) + blob(states)
+        return encode_uint(_Type.AWARENESS) + encode_bytes(states)
 
     def read(self, payload: bytes) -> Message:
         return _read(payload, 0)
@@ -123,7 +123,13 @@ class Hocuspocus:
         return "/"
 
     def greeting(self, room: str, awareness: bytes) -> tuple[bytes, ...]:
-        token = _name(room) + uint(_Type.AUTH) + uint(_TOKEN) + blob(b"token") + blob(b"4.7.0")
+        token = (
+            _name(room)
+            + encode_uint(_Type.AUTH)
+            + encode_uint(_TOKEN)
+            + encode_bytes(b"token")
+            + encode_bytes(b"4.7.0")
+        )
         step1 = _name(room) + _sync(_Sync.STEP1, EMPTY_STATE)
         return token, step1, self.awareness(room, awareness)
 
@@ -137,7 +143,7 @@ class Hocuspocus:
         return _name(room) + _sync(_Sync.STEP2, update)
 
     def awareness(self, room: str, states: bytes) -> bytes:
-        return _name(room) + uint(_Type.AWARENESS) + blob(states)
+        return _name(room) + encode_uint(_Type.AWARENESS) + encode_bytes(states)
 
     def read(self, payload: bytes) -> Message:
         size, at = read_uint(payload, 0)
@@ -146,7 +152,7 @@ class Hocuspocus:
 
 def saved(number: int) -> bytes:
     """The barrier: it comes back when everything sent before it is on disk."""
-    return uint(_Type.SAVED) + blob(number.to_bytes(4, "big"))
+    return encode_uint(_Type.SAVED) + encode_bytes(number.to_bytes(4, "big"))
 
 
 def barrier_number(body: bytes) -> int:
@@ -156,9 +162,9 @@ def barrier_number(body: bytes) -> int:
 
 def states(entries: dict[int, tuple[int, bytes]]) -> bytes:
     """An awareness update: for each Yjs client its clock and its state as JSON."""
-    parts = [uint(len(entries))]
+    parts = [encode_uint(len(entries))]
     for client, (clock, state) in entries.items():
-        parts += uint(client), uint(clock), blob(state)
+        parts += encode_uint(client), encode_uint(clock), encode_bytes(state)
     return b"".join(parts)
 
 
@@ -175,11 +181,11 @@ def clocks_of(awareness: bytes) -> dict[int, int]:
 
 
 def _name(room: str) -> bytes:
-    return blob(room.encode())
+    return encode_bytes(room.encode())
 
 
 def _sync(step: _Sync, data: bytes) -> bytes:
-    return bytes((_Type.SYNC, step)) + blob(data)
+    return bytes((_Type.SYNC, step)) + encode_bytes(data)
 
 
 _KINDS = {_Sync.STEP1: Kind.STEP1, _Sync.STEP2: Kind.STEP2, _Sync.UPDATE: Kind.UPDATE}

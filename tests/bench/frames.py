@@ -1,4 +1,4 @@
-"""lib0's integers and byte arrays, and whole WebSocket frames, made ahead of time.
+"""Whole WebSocket frames, made ahead of time.
 
 Source: RFC 6455, section 5.2. A client masks what it sends; here with a mask that is the same each
 time, so that many frames can be made before the clock runs and be written as one block of bytes.
@@ -11,21 +11,6 @@ from collections.abc import Iterable
 MASK = b"\x37\xfa\x21\x3d"  # the RFC's own example
 _BINARY_AND_FINAL = 0x82
 _MASKED = 0x80
-
-
-def uint(value: int) -> bytes:
-    """A lib0 varUint."""
-    out = bytearray()
-    while value > 127:
-        out.append(value & 127 | 128)
-        value >>= 7
-    out.append(value)
-    return bytes(out)
-
-
-def blob(data: bytes) -> bytes:
-    """A lib0 varUint8Array; of UTF-8 bytes, a varString."""
-    return uint(len(data)) + data
 
 
 def frame(payload: bytes) -> bytes:

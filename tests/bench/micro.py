@@ -161,7 +161,7 @@ async def hub(frames: Sequence[bytes], turn: int, readers: int) -> float:
         writer = await opened.open(name, identity(), NoWire(), lambda: None)
         began = time.perf_counter()
         for at in range(0, len(frames), turn):
-            opened.feed_all(writer, deque(frames[at : at + turn]))
+            opened.feed(writer, deque(frames[at : at + turn]))
             await asyncio.sleep(0)
         await opened.journal.settle()
         return (time.perf_counter() - began) / len(frames)

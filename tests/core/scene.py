@@ -97,6 +97,16 @@ class Scene:
         for update in updates:
             self.receive(member, SyncUpdate(update))
 
+    def take(self, member: int, *updates: bytes) -> None:
+        """The same, as the shell does it: small edits together."""
+        rest = list(updates)
+        while rest and member not in self.closed:
+            taken, actions = self.room.receive_strokes(member, rest)
+            self.do(actions)
+            if not taken:
+                self.receive(member, SyncUpdate(rest[0]))
+            del rest[: taken or 1]
+
     def step1(self, member: int, state_vector: bytes = b"\x00") -> None:
         self.receive(member, SyncStep1(state_vector))
 

@@ -11,6 +11,7 @@ missing. :func:`simulate` raises AssertionError otherwise; the seed repeats it.
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections import Counter, deque
 from collections.abc import Callable, Iterable
@@ -33,6 +34,7 @@ from sync.core.yprotocol import (
     decode,
     decode_state_vector,
     saved_frame,
+    short_update,
     step1_frame,
     step2_frame,
     update_frame,
@@ -41,7 +43,7 @@ from tests.core.authors import EMPTY, Author
 from tests.core.awareness import StockAwareness
 from tests.core.scene import Denied, heard
 
-LIMITS = RoomLimits(held_updates=4, held_bytes=2_000)
+LIMITS = RoomLimits(held_updates=4, held_bytes=2_000, few_writers=1)
 OUTBOX = 6
 """Frames that a slow reader may leave unread before it falls behind."""
 
@@ -332,10 +334,23 @@ class World:
         wires = [wire for wire in self.wires.values() if wire.up]
         if wires and self.room and not self.room.broken:
             wire = self.choose.choice(wires)
-            message = decode(wire.up.popleft())
-            self.do(self.room.receive(wire.number, message, self.now))
+            self._take(self.room, wire)
             if wire.number in self.wires:
                 self.happened["held"] += bool(self.room.held(wire.number))
+
+    def _take(self, room: Room, wire: Wire) -> None:
+        """Give the room the edits that come first, or one message, as the shell may."""
+        together = self.choose.randrange(5)
+        updates = [short_update(frame) for frame in list(wire.up)[:together]]
+        edits = list(itertools.takewhile(lambda update: update is not None, updates))
+        taken, actions = room.receive_strokes(wire.number, [e for e in edits if e is not None])
+        if taken:
+            self.happened["taken together"] += taken > 1
+            for _ in range(taken):
+                wire.up.popleft()
+        else:
+            actions = room.receive(wire.number, decode(wire.up.popleft()), self.now)
+        self.do(actions)
 
     def deliver(self) -> None:
         """A frame reaches a client."""
@@ -347,7 +362,10 @@ class World:
                 self.do(self.room.catch_up(wire.number))
 
     def edit(self) -> None:
-        self.choose.choice(self.people).edit(self.choose)
+        """Somebody edits, and sometimes goes on before anything of it arrives."""
+        person = self.choose.choice(self.people)
+        for _ in range(self.choose.choice((1, 1, 1, 4))):
+            person.edit(self.choose)
 
     def ask_saved(self) -> None:
         self.choose.choice(self.people).ask_saved()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pycrdt
 import pytest
 
@@ -199,6 +201,119 @@ def test_writers_of_one_turn_get_the_others_edits_only(
     scene.expect_updates(BOB, a, c)
     scene.expect_updates(CAROL, a, b)
     scene.expect_updates(DAVE, a, b, c)
+
+
+class Crowd:
+    """Many who write in one turn, and somebody who listens."""
+
+    def __init__(self, *writers: int) -> None:
+        self.scene = Scene(RoomLimits(few_writers=3)).joined(*writers, DAVE)
+        self.authors = {number: Author(100 + number) for number in writers}
+
+    def turn(self, *writers: int, key: str) -> list[bytes]:
+        updates = [self.authors[number].put(key) for number in writers]
+        for number, update in zip(writers, updates, strict=True):
+            self.scene.update(number, update)
+        self.scene.flush()
+        return updates
+
+
+MANY = (11, 12, 13, 14)
+
+
+def test_of_a_turn_with_many_writers_all_is_one_frame_when_it_is_on_disk() -> None:
+    crowd = Crowd(*MANY)
+    edits = crowd.turn(*MANY, key="a")
+    crowd.scene.expect_updates(DAVE, *edits)
+    crowd.scene.expect_nothing(*MANY)
+    crowd.scene.commit(2)  # of the first two writers
+    for writer in MANY[:2]:
+        crowd.scene.expect_updates(writer, *edits)
+    crowd.scene.expect_nothing(*MANY[2:])
+    crowd.scene.commit(2)
+    for writer in MANY[2:]:
+        crowd.scene.expect_updates(writer, *edits)
+
+
+def test_nothing_overtakes_a_turn_that_waits_for_the_disk() -> None:
+    """Who wrote in it hears of later turns behind it, though others hear of them at once."""
+    crowd = Crowd(*MANY, 15)
+    first = crowd.turn(*MANY, key="a")
+    crowd.scene.forget(15, DAVE)
+    later = crowd.turn(15, key="b")
+    crowd.scene.expect_updates(DAVE, *later)
+    crowd.scene.expect_nothing(*MANY)
+    crowd.scene.commit(4)
+    for writer in MANY:
+        crowd.scene.expect(writer, SyncUpdate(merge(first)), SyncUpdate(later[0]))
+    crowd.scene.commit(1)
+    crowd.scene.expect_updates(15, *later)
+    at_once = crowd.turn(15, key="c")
+    crowd.scene.expect_updates(11, *at_once)
+
+
+def test_who_falls_behind_while_a_turn_waits_gets_all_of_it_later() -> None:
+    crowd = Crowd(*MANY)
+    crowd.turn(*MANY, key="a")
+    crowd.scene.room.fall_behind(11)
+    crowd.scene.commit()
+    crowd.scene.expect_nothing(11)
+    crowd.scene.do(crowd.scene.room.catch_up(11))
+    (diff,) = crowd.scene.hears(11)
+    assert isinstance(diff, SyncUpdate)
+    assert content(diff.update) == content(crowd.scene.room.encode())
+
+
+def test_small_edits_taken_together_are_what_they_are_one_by_one() -> None:
+    """Gaps, repeats, other people's client ids, readers: the log, the frames, the verdicts."""
+    accepted = sum(_taken_together_and_apart(Random(seed)) for seed in range(60))
+    assert accepted > 500
+
+
+def _taken_together_and_apart(random: Random) -> int:
+    """Return how many edits were accepted, both ways."""
+    together, apart = Scene(), Scene()
+    authors = [Author(101), Author(102), Author(2**31), Author(104)]
+    for scene in (together, apart):
+        scene.joined(ALICE, BOB, CAROL)
+        scene.joined(DAVE, writable=False)
+    for _ in range(25):
+        member = random.choice((ALICE, BOB, CAROL, DAVE))
+        made = [_made(random, authors, member) for _ in range(random.randint(1, 6))]
+        if random.random() < 0.2:
+            random.shuffle(made)
+        if member in together.closed:
+            continue
+        together.take(member, *made)
+        for update in made:
+            if member not in apart.closed:
+                apart.update(member, update)
+        if random.random() < 0.7:
+            together.settle()
+            apart.settle()
+    assert together.log == apart.log
+    assert together.sends == apart.sends
+    assert together.closed.keys() == apart.closed.keys()
+    return len(together.log)
+
+
+def _made(random: Random, authors: list[Author], member: int) -> bytes:
+    author = authors[member - 1] if random.random() < 0.95 else random.choice(authors)
+    match random.randrange(8):
+        case 0:
+            update = author.drop("a") if "a" in author.map else author.put("a")
+        case 1:
+            update = author.write("😀" if random.random() < 0.1 else "x")
+        case 2:
+            return author.everything()
+        case 3 | 4:
+            update = author.put("a", random.randrange(9))
+        case _:
+            update = author.put(str(random.randrange(5)))
+    if random.random() < 0.5:
+        for other in authors:
+            other.hear(update)
+    return update
 
 
 def test_interleaved_writers_keep_their_order_in_the_log(scene: Scene) -> None:

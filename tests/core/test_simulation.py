@@ -32,10 +32,11 @@ def test_the_same_seed_is_the_same_life() -> None:
 
 def test_the_simulation_meets_what_it_is_for() -> None:
     """Crashes, unloads, closed connections and barriers all happen within these seeds."""
-    worlds = [simulate(seed) for seed in range(20)]
+    worlds = [simulate(seed) for seed in range(30)]
     assert sum(world.happened["crash"] for world in worlds) > 10
     assert sum(world.happened["unloaded"] for world in worlds) > 3
     assert sum(world.happened["fell behind"] for world in worlds) > 10
+    assert sum(world.happened["taken together"] for world in worlds) > 15
     assert sum(world.happened["held"] for world in worlds) > 10
     assert sum(world.happened["broken"] for world in worlds) > 3
     assert sum(person.saved + 1 for world in worlds for person in world.people) > 100

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
@@ -29,9 +30,9 @@ from sync.core.crdt import Replica
 from sync.core.errors import NativeFailure
 from sync.core.names import DocumentName
 from sync.core.replay import replay
+from sync.server.channel import ChannelOutbox, serve
 from sync.server.connection import Connection, Verdict
 from sync.server.hub import Hub, HubLimits, open_hub
-from sync.server.outbox import ChannelOutbox
 from tests.support.client import PATIENCE, ROOT, Client, Closed, Peer
 
 DRAFT = DocumentName("drafts/1")
@@ -218,7 +219,7 @@ class Office:
     ) -> None:
         self.serving += 1
         try:
-            client.end(_closed(await self.hub.serve(end, document, who)))
+            client.end(_closed(await serve(self.hub, end, document, who)))
         finally:
             self.serving -= 1
             end.close()
@@ -231,6 +232,11 @@ class Office:
     def close(self) -> None:
         for end in self._server_ends:
             end.close()
+
+
+def feed(hub: Hub, connection: Connection, *frames: bytes) -> Awaitable[None] | None:
+    """Give a hub messages of a connection."""
+    return hub.feed(connection, deque(frames))
 
 
 async def opened(hub: Hub, document: DocumentName, who: Identity) -> Connection:

@@ -10,8 +10,8 @@ from auth.access import TokenExpired, TokenInvalid
 from sync.core.document import Document
 from sync.core.errors import Draining, Forbidden, MalformedMessage, ProtocolError
 from sync.core.room import Room
+from sync.server.channel import ChannelOutbox
 from sync.server.connection import Connection, Pace, Verdict
-from sync.server.outbox import ChannelOutbox
 from sync.server.resident import Resident
 from tests.server.parts import DRAFT, identity
 

@@ -16,6 +16,7 @@ from persistence.memory import MemoryStore
 from persistence.store import StoreUnavailable
 from sync.core.crdt import Replica
 from sync.core.names import DocumentName
+from sync.core.snapshot import TakenSnapshot
 from sync.core.yprotocol import (
     AwarenessEntry,
     awareness_frame,
@@ -25,9 +26,11 @@ from sync.core.yprotocol import (
     update_frame,
 )
 from sync.server import journal as journal_module
-from sync.server import outbox as outbox_module
+from sync.server import patience
+from sync.server.channel import ChannelOutbox, serve
 from sync.server.connection import Connection, Wait
 from sync.server.hub import HubLimits, open_hub
+from sync.server.snapshots import Snapshots
 from tests.server.parts import (
     DISK_FULL,
     DRAFT,
@@ -39,6 +42,7 @@ from tests.server.parts import (
     channel_pair,
     eventually,
     fail_on_poison,
+    feed,
     identity,
     open_office,
     opened,
@@ -91,7 +95,7 @@ async def test_the_last_client_edits_and_closes_in_one_turn() -> None:
         for number in range(200):
             draft = DocumentName(f"drafts/{number}")
             connection = await opened(office.hub, draft, identity())
-            office.hub.feed(connection, update_frame(Peer().put("q", number)))
+            feed(office.hub, connection, update_frame(Peer().put("q", number)))
             office.hub.close(connection)
         await eventually(lambda: not office.hub.statistics().rooms)
     for number in range(200):
@@ -189,12 +193,12 @@ async def test_edits_between_the_decision_to_unload_and_the_snapshot() -> None:
     async with open_office(store, unload_seconds=3600) as office:
         hub, peer = office.hub, Peer()
         first = await opened(hub, DRAFT, identity())
-        hub.feed(first, update_frame(peer.put("old", 1)))
+        feed(hub, first, update_frame(peer.put("old", 1)))
         await eventually(lambda: hub.rooms[DRAFT].room.saved == 1)
         hub.close(first)
         hub.rooms.unload(hub.rooms[DRAFT])
         second = await opened(hub, DRAFT, identity())
-        hub.feed(second, update_frame(peer.put("new", 1)))
+        feed(hub, second, update_frame(peer.put("new", 1)))
         await eventually(lambda: hub.rooms[DRAFT].room.saved == 2)
         hub.close(second)
     for snapshot in store.compacted:
@@ -227,7 +231,7 @@ async def test_joining_while_unloading(seed: int) -> None:
             for _ in range(chance.randrange(3)):
                 await anyio.lowlevel.checkpoint()
             expected[f"q{number}"] = number
-            hub.feed(connection, update_frame(Peer().put(f"q{number}", number)))
+            feed(hub, connection, update_frame(Peer().put(f"q{number}", number)))
             for _ in range(chance.randrange(3)):
                 await anyio.lowlevel.checkpoint()
             hub.close(connection)
@@ -299,6 +303,26 @@ async def test_barriers_that_wait_for_the_disk_are_bounded() -> None:
         await alice.until(lambda: len(alice.peer.saved) == 50)
 
 
+async def test_nor_are_they_unbounded_for_who_has_to_wait_anyway() -> None:
+    """The message rate makes a wait of its own, and the bound has to hold all the same."""
+    store = TroubledStore()
+    async with open_office(
+        store, barrier_bytes=10_000, message_rate=10_000, message_burst=1
+    ) as office:
+        alice = await office.join()
+        store.hold()
+        await alice.put("q", 1)
+        for _ in range(50):
+            await alice.send(saved_frame(b"x" * 1_000))
+        connection = next(iter(office.hub._connections.values()))
+        await eventually(lambda: connection.resident.room.unsaved_barrier_bytes(connection.id) > 0)
+        await anyio.wait_all_tasks_blocked()
+        await anyio.sleep(0.1)  # ten times what all of them wait for the rate
+        assert connection.received < 20
+        store.release()
+        await alice.until(lambda: len(alice.peer.saved) == 50)
+
+
 # ------------------------------------------------------------------------------------ slow readers
 
 
@@ -310,7 +334,7 @@ async def test_a_reader_stuck_for_20_000_updates_gets_one_diff(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Fault 21: bounded memory, nobody else affected, never disconnected."""
-    monkeypatch.setattr(outbox_module.ChannelOutbox.__init__, "__defaults__", (64 * 1024,))
+    monkeypatch.setattr(ChannelOutbox.__init__, "__defaults__", (64 * 1024,))
     store = MemoryStore()
     async with open_office(store) as office:
         writer, other = await office.join(), await office.join(identity("other"))
@@ -554,8 +578,8 @@ async def test_who_sends_in_the_very_turn_of_the_failure_is_served() -> None:
         hub = office.hub
         honest = await opened(hub, DRAFT, identity())
         mallory = await opened(hub, DRAFT, identity("mallory"))
-        hub.feed(mallory, update_frame(Peer().put("evil", POISON)))
-        waiting = hub.feed(honest, update_frame(Peer().put("q", 1)))
+        feed(hub, mallory, update_frame(Peer().put("evil", POISON)))
+        waiting = feed(hub, honest, update_frame(Peer().put("q", 1)))
         assert waiting is not None
         with anyio.fail_after(2):
             await waiting
@@ -582,8 +606,8 @@ async def test_what_was_held_breaks_the_room_again(pause: int) -> None:
         first = _put(author, "base", 1)
         for number in range(3):
             mallory = await opened(hub, DRAFT, identity(f"mallory{number}"))
-            hub.feed(mallory, update_frame(_standing_on(first, 8 + number)))
-        hub.feed(friend, update_frame(first))
+            feed(hub, mallory, update_frame(_standing_on(first, 8 + number)))
+        feed(hub, friend, update_frame(first))
         assert hub.rooms[DRAFT].room.broken
         for number in range(10):
             await _feed(office, honest, Peer().put(f"q{number}", number))
@@ -603,7 +627,7 @@ def _standing_on(first: bytes, client: int) -> bytes:
 
 
 async def _feed(office: Office, connection: Connection, update: bytes) -> None:
-    waiting = office.hub.feed(connection, update_frame(update))
+    waiting = feed(office.hub, connection, update_frame(update))
     if waiting is not None:
         with anyio.fail_after(5):
             await waiting
@@ -666,12 +690,12 @@ async def test_a_broken_room_makes_no_snapshot() -> None:
     async with open_office(store, unload_seconds=3600) as office:
         hub = office.hub
         first = await opened(hub, DRAFT, identity())
-        hub.feed(first, update_frame(Peer().put("q", 1)))
+        feed(hub, first, update_frame(Peer().put("q", 1)))
         await eventually(lambda: hub.rooms[DRAFT].room.saved == 1)
         hub.close(first)
         hub.rooms.unload(hub.rooms[DRAFT])
         mallory = await opened(hub, DRAFT, identity("mallory"))
-        hub.feed(mallory, update_frame(Peer().put("evil", POISON)))
+        feed(hub, mallory, update_frame(Peer().put("evil", POISON)))
         assert hub.rooms[DRAFT].room.broken
         await anyio.wait_all_tasks_blocked()
         assert not store.compacted
@@ -743,11 +767,30 @@ async def test_leaving_the_block_stores_and_snapshots_everything() -> None:
     async with open_hub(store, Tokens(), HubLimits(message_rate=0)) as hub:
         for number in range(10):
             connection = await opened(hub, DocumentName(f"drafts/{number}"), identity())
-            hub.feed(connection, update_frame(Peer().put("q", number)))
+            feed(hub, connection, update_frame(Peer().put("q", number)))
     for number in range(10):
         stored = await store.load(f"drafts/{number}")
         assert stored.snapshot is not None
         assert stored.entries == ()
+        assert await stored_answers(store, f"drafts/{number}") == {"q": number}
+
+
+async def test_the_last_snapshots_do_not_hold_up_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of megabytes one takes many seconds to verify; the log is whole without it."""
+
+    async def never(_snapshots: Snapshots, _taken: TakenSnapshot) -> bool:
+        await anyio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    monkeypatch.setattr(Snapshots, "_verify", never)
+    monkeypatch.setattr(patience, "SNAPSHOTS_SECONDS", 0.05)
+    store = TroubledStore()
+    with anyio.fail_after(5):
+        async with open_hub(store, Tokens(), HubLimits(message_rate=0)) as hub:
+            for number in range(3):
+                connection = await opened(hub, DocumentName(f"drafts/{number}"), identity())
+                feed(hub, connection, update_frame(Peer().put("q", number)))
+    for number in range(3):
         assert await stored_answers(store, f"drafts/{number}") == {"q": number}
 
 
@@ -756,7 +799,7 @@ async def test_cancelling_the_server_loses_nothing_that_was_accepted() -> None:
     with anyio.CancelScope() as scope:
         async with open_hub(store, Tokens(), HubLimits()) as hub:
             connection = await opened(hub, DRAFT, identity())
-            hub.feed(connection, update_frame(Peer().put("q", 1)))
+            feed(hub, connection, update_frame(Peer().put("q", 1)))
             scope.cancel()
             await anyio.sleep_forever()
     assert await stored_answers(store) == {"q": 1}
@@ -794,7 +837,7 @@ async def test_presence_comes_back_to_its_owner_and_goes_after_the_grace() -> No
 
 
 async def test_a_bug_in_a_channel_costs_one_connection() -> None:
-    """hub.serve lets it out, to whoever made the channel, and leaves the room in order."""
+    """serve lets it out, to whoever made the channel, and leaves the room in order."""
 
     class Broken:
         def __aiter__(self) -> Broken:
@@ -809,7 +852,7 @@ async def test_a_bug_in_a_channel_costs_one_connection() -> None:
     async with open_office() as office:
         alice = await office.join()
         with pytest.raises(ExceptionGroup):
-            await office.hub.serve(Broken(), DRAFT, identity("bob"))
+            await serve(office.hub, Broken(), DRAFT, identity("bob"))
         assert office.hub.statistics().connections == 1
         await alice.put("q", 1)
         await alice.saved()
@@ -819,7 +862,7 @@ async def test_serving_ends_when_the_client_has_gone() -> None:
     async with open_office() as office:
         server_end, client_end = channel_pair()
         client_end.close()
-        assert await office.hub.serve(server_end, DRAFT, identity()) is None
+        assert await serve(office.hub, server_end, DRAFT, identity()) is None
         server_end.close()
         assert isinstance(office, Office)
 
@@ -830,9 +873,9 @@ async def test_who_costs_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         connection = await opened(office.hub, DRAFT, identity())
         peer = Peer()
         monkeypatch.setattr("sync.server.hub.SLOW_SECONDS", 3_600)
-        assert office.hub.feed(connection, update_frame(peer.put("cheap", 1))) is None
+        assert feed(office.hub, connection, update_frame(peer.put("cheap", 1))) is None
         monkeypatch.setattr("sync.server.hub.SLOW_SECONDS", 0)
-        wait = office.hub.feed(connection, update_frame(peer.put("dear", 1)))
+        wait = feed(office.hub, connection, update_frame(peer.put("dear", 1)))
         assert isinstance(wait, Wait)
         assert wait.seconds > 0
         office.hub.close(connection)

@@ -86,6 +86,14 @@ async def test_one_that_ends_the_worker_is_refused(monkeypatch: pytest.MonkeyPat
     assert footprint.empty
 
 
+async def test_a_worker_that_ended_while_idle_is_replaced() -> None:
+    """Found by a test run: an innocent edit would be refused."""
+    rehearsal = Rehearsal()
+    for _ in range(2):
+        os.kill(await to_process.run_sync(os.getpid), signal.SIGKILL)
+        assert (await rehearsal.inspect(b"\x00\x00", 64, b"\x00\x00")).empty
+
+
 async def test_one_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     rehearsal = Rehearsal(deadline=0.3)
     monkeypatch.setattr(rehearsal_module, "_try_update", never_end)

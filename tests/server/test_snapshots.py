@@ -13,7 +13,6 @@ from sync.core.errors import NativeFailure
 from sync.core.names import DocumentName
 from sync.core.room import Room
 from sync.core.snapshot import TakenSnapshot
-from sync.server import hub as hub_module
 from sync.server import rehearsal as rehearsal_module
 from sync.server import snapshots as snapshots_module
 from tests.server.parts import (
@@ -81,7 +80,7 @@ async def test_nobody_who_writes_waits_for_a_snapshot() -> None:
 
 
 async def test_who_never_pauses_gets_one_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub_module, "BUSY", 3)
+    monkeypatch.setattr(snapshots_module, "BUSY", 3)
     store = TroubledStore()
     async with open_office(store, snapshot_tail=5, snapshot_calm=0.05) as office:
         client = await office.join()
@@ -142,6 +141,20 @@ async def test_one_that_fails_its_verification_leaves_the_log(
     stored = await store.load(DRAFT)
     assert (stored.snapshot, len(stored.entries)) == (None, 3)
     assert "failed its verification" in caplog.text
+
+
+async def test_one_that_nobody_can_verify_leaves_the_log(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(rehearsal_module, "VERIFY_SECONDS", 0)
+    monkeypatch.setattr(snapshots_module, "SMALL", 0)
+    store = TroubledStore()
+    async with open_office(store, unload_seconds=0.001) as office:
+        await edit_many(office, 3)
+        await eventually(lambda: office.hub.statistics().rooms == 0)
+    stored = await store.load(DRAFT)
+    assert (stored.snapshot, len(stored.entries)) == (None, 3)
+    assert "no snapshot" in caplog.text
 
 
 async def test_one_that_the_library_cannot_make_leaves_the_log(

@@ -64,7 +64,9 @@ class Form:
     def __init__(self, document: str = DRAFT, seed: int = 1) -> None:
         self.document = document
         self._random = random.Random(seed)
-        self._docs: list[Doc[Any]] = [Doc() for _ in AUTHORS]
+        self._docs: list[Doc[Any]] = [
+            Doc(client_id=2**31 + number) for number, _ in enumerate(AUTHORS)
+        ]
         self._clocks = [0] * len(AUTHORS)
         self._updates: list[bytes] = []
         for doc in self._docs:

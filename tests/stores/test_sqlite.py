@@ -7,6 +7,7 @@ import os
 import sqlite3
 import threading
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 
 import anyio
@@ -19,8 +20,13 @@ from persistence.sqlite.reading import FileReader, _Opened
 from persistence.sqlite.schema import migrations
 from persistence.sqlite.writing import LOG_PAGES, FileWriter
 from persistence.store import Position, StoreError, StoreInUse, StoreTooNew, StoreUnavailable
+from tests.stores.bench_append import Form
 from tests.stores.children import child, hold
 from tests.stores.support import LATER, assert_holds, edits, entries, snapshot
+
+
+async def size_of(file: Path) -> int:
+    return (await anyio.Path(file).stat()).st_size
 
 
 def raw(database: Path) -> closing[sqlite3.Connection]:
@@ -187,9 +193,30 @@ async def test_space_that_was_thinned_is_given_back(database: Path) -> None:
             freed += given_back
         assert freed > 900_000
         assert (await store.load("drafts/1")).snapshot == whole
-    assert (await anyio.Path(database).stat()).st_size < 250_000
+    assert await size_of(database) < 250_000
     with raw(database) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+
+
+async def test_the_file_is_small(database: Path) -> None:
+    """At most three times the updates, and after retention a fifth more than the snapshot."""
+    async with open_sqlite(database):
+        pass
+    empty = await size_of(database)
+    form = Form()
+    made = list(islice(form.edits(), 20_000))
+    async with open_sqlite(database) as store:
+        for start in range(0, len(made), 1_000):
+            await store.append(made[start : start + 1_000])
+    assert await size_of(database) < 3 * sum(len(edit.update) for edit in made)
+    whole = form.snapshot(len(made))
+    async with open_sqlite(database) as store:
+        await store.compact(whole)
+        while await store.thin(whole.document, whole.taken_at + 1):
+            pass
+        while await store.reclaim():
+            pass
+    assert await size_of(database) - empty < 1.2 * len(whole.update)
 
 
 async def test_the_log_is_brought_into_the_database_behind_the_edits(database: Path) -> None:
@@ -314,7 +341,7 @@ async def test_a_long_read_does_not_hold_up_commits(database: Path) -> None:
 async def test_a_damaged_page_is_no_empty_document(database: Path) -> None:
     async with open_sqlite(database) as store:
         await store.append(edits(200))
-    size = (await anyio.Path(database).stat()).st_size
+    size = await size_of(database)
     whole = await anyio.Path(database).read_bytes()
     await anyio.Path(database).write_bytes(whole[:8192] + bytes(size - 8192))
     with pytest.raises(StoreUnavailable, match="damaged"):

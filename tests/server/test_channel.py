@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import anyio
 
-from sync.server.outbox import ChannelOutbox
+from sync.server.channel import ChannelOutbox
 
 
 class Line:
