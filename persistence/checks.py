@@ -7,7 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from persistence.store import ClientRange, Edit, Position, Snapshot
+from persistence.store import (
+    ClientRange,
+    DeadLetter,
+    Edit,
+    Position,
+    Record,
+    SessionState,
+    Snapshot,
+)
 
 MAX_NAME_BYTES = 255
 
@@ -20,8 +28,13 @@ def check_batch(batch: Sequence[Edit]) -> None:
 
 def check_name(document: str) -> None:
     """Raise ValueError unless the name is 1 to 255 bytes of UTF-8."""
-    if not 1 <= len(document.encode()) <= MAX_NAME_BYTES:
-        raise ValueError(f"a document's name has 1 to {MAX_NAME_BYTES} bytes of UTF-8")
+    check_text("a document's name", document)
+
+
+def check_text(what: str, text: str) -> None:
+    """Raise ValueError unless the text is 1 to 255 bytes of UTF-8."""
+    if not 1 <= len(text.encode()) <= MAX_NAME_BYTES:
+        raise ValueError(f"{what} has 1 to {MAX_NAME_BYTES} bytes of UTF-8")
 
 
 def check_range(brought: ClientRange) -> None:
@@ -41,3 +54,49 @@ def check_snapshot(snapshot: Snapshot, head: Position | None, *, is_entry: bool)
             f"a snapshot of {snapshot.document!r} at {snapshot.position}, "
             f"which is no entry of it (its head: {head})"
         )
+
+
+def check_records(batch: Sequence[Record]) -> None:
+    """Raise ValueError for an empty batch, and for texts that are too long or no Unicode."""
+    if not batch:
+        raise ValueError("an empty batch has no offsets")
+    for session, event, change in batch:
+        check_text("a session's name", session)
+        check_text("an event's id", event.id)
+        check_text("an event's kind", event.kind)
+        for text in (event.actor, event.data, *(change or ())):
+            text.encode()  # UnicodeEncodeError is a ValueError
+
+
+def check_first(record: Record) -> SessionState:
+    """Return what the first record of a session makes it. Raises ValueError if it has no change."""
+    if record.change is None:
+        raise ValueError(f"the first record of the session {record.session!r} has no change")
+    return record.change
+
+
+def check_epoch(record: Record, epoch: str | None) -> None:
+    """Raise ValueError for a change of the session's epoch; None: nobody knows it any more."""
+    if record.change is not None and epoch not in (None, record.change.epoch):
+        raise ValueError(f"the epoch of the session {record.session!r} cannot be changed")
+
+
+def check_advance(
+    consumer: str, session: str, offset: int, top: int | None, dead: DeadLetter | None
+) -> None:
+    """Raise ValueError for a place that is not in the session's log, or another's dead letter.
+
+    ``top`` is None where there is no such session.
+    """
+    if top is None or not 0 <= offset <= top:
+        raise ValueError(f"no offset of the session {session!r}: {offset} (its top: {top})")
+    if dead is None:
+        return
+    dead.reason.encode()  # UnicodeEncodeError is a ValueError
+    if (dead.consumer, dead.session) != (consumer, session) or not 0 < dead.offset <= offset:
+        raise ValueError(f"this dead letter is of something else: {dead}")
+
+
+def unknown_consumer(consumer: str) -> ValueError:
+    """What is raised for a consumer that was never enlisted."""
+    return ValueError(f"no consumer {consumer!r} was enlisted")

@@ -4,19 +4,40 @@ from __future__ import annotations
 
 import secrets
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 
-from persistence.checks import check_batch, check_name, check_range, check_snapshot
+from persistence.checks import (
+    check_advance,
+    check_batch,
+    check_epoch,
+    check_first,
+    check_name,
+    check_range,
+    check_records,
+    check_snapshot,
+    check_text,
+    unknown_consumer,
+)
+from persistence.events import MOST_TRUNCATED, read_some
+from persistence.history import read_page
 from persistence.store import (
     NOWHERE,
+    Acknowledgement,
+    DeadLetter,
     Edit,
     Entry,
+    Event,
     Head,
+    History,
     Position,
+    Record,
+    SessionState,
     Snapshot,
     StoredDocument,
+    StoredEvent,
+    StoredSession,
     StoreError,
     to_milliseconds,
 )
@@ -39,6 +60,47 @@ class _Document:
         return self.entries[bisect_right(self.entries, position, key=_position) :]
 
 
+@dataclass(slots=True)
+class _Session:
+    number: int
+    name: str
+    current: SessionState
+    created_at: float
+    updated_at: float
+    events: list[Event] = field(default_factory=list)  # the first has the offset truncated + 1
+    offsets: dict[str, int] = field(default_factory=dict)  # by id
+    truncated: int = 0
+    acknowledged: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def top(self) -> int:
+        return self.truncated + len(self.events)
+
+    def take(self, event: Event, change: SessionState | None) -> None:
+        self.events.append(event)
+        self.offsets[event.id] = self.top
+        self.updated_at = event.time
+        self.current = change or self.current
+
+    def behind(self, offset: int) -> Iterator[StoredEvent]:
+        start = max(offset, self.truncated)
+        left = self.events[start - self.truncated :]
+        return (StoredEvent(place, event) for place, event in enumerate(left, start + 1))
+
+    def remove(self, count: int) -> None:
+        """Remove the first events."""
+        for event in self.events[:count]:
+            del self.offsets[event.id]
+        del self.events[:count]
+        self.truncated += count
+
+    def as_stored(self) -> StoredSession:
+        return StoredSession(
+            self.number, self.name, self.current, self.created_at, self.updated_at,
+            self.top, self.truncated, dict(self.acknowledged),
+        )  # fmt: skip
+
+
 class MemoryStore:
     """The contract of :class:`persistence.store.Store`, kept for as long as the process lives."""
 
@@ -46,6 +108,9 @@ class MemoryStore:
         self._epoch = secrets.token_hex(16)
         self._documents: dict[str, _Document] = {}
         self._last = NOWHERE
+        self._sessions: dict[str, _Session] = {}  # in the order of their numbers
+        self._cursors: dict[str, dict[str, int]] = {}  # of consumers, by session
+        self._dead: dict[tuple[str, str, int], DeadLetter] = {}
         self._closed = False
 
     @property
@@ -82,6 +147,13 @@ class MemoryStore:
             if name.startswith(prefix)
         ]
 
+    async def history(self, document: str, after: int = 0, limit: int = 1_000) -> History:
+        self._check_open()
+        found = self._documents.get(document)
+        if found is None:
+            return History(document, (), (), NOWHERE, None)
+        return read_page(document, found.behind(Position(after)), limit, found.thinned)
+
     async def compact(self, snapshot: Snapshot) -> None:
         self._check_open()
         document = self._documents.get(snapshot.document)
@@ -109,6 +181,132 @@ class MemoryStore:
             found.entries = found.behind(found.thinned)
         return len(old)
 
+    # Sessions
+
+    async def session(self, session: str) -> StoredSession | None:
+        self._check_open()
+        found = self._sessions.get(session)
+        return found.as_stored() if found else None
+
+    async def sessions(
+        self, state: str | None = None, after: int = 0, limit: int = 100
+    ) -> list[StoredSession]:
+        self._check_open()
+        found = [
+            one.as_stored()
+            for one in self._sessions.values()
+            if one.number > after and state in (None, one.current.state)
+        ]
+        return found[: max(limit, 0)]
+
+    async def events(
+        self, session: str, after: int = 0, limit: int = 1_000, kind: str | None = None
+    ) -> list[StoredEvent]:
+        self._check_open()
+        found = self._sessions.get(session)
+        return read_some(found.behind(after), limit, kind) if found else []
+
+    async def event(self, session: str, event_id: str) -> StoredEvent | None:
+        self._check_open()
+        found = self._sessions.get(session)
+        offset = found.offsets.get(event_id) if found else None
+        return next(found.behind(offset - 1)) if found and offset else None
+
+    async def record(self, batch: Sequence[Record]) -> list[int]:
+        self._check_open()
+        check_records(batch)
+        for session, event, change in self._news(batch):
+            known = self._sessions.get(session)
+            if known is None and change is not None:
+                number = len(self._sessions) + 1
+                known = _Session(number, session, change, event.time, event.time)
+                self._sessions[session] = known
+            assert known is not None  # noqa: S101 -- _news refused it; this is for mypy
+            known.take(event, change)
+        return [self._sessions[one.session].offsets[one.event.id] for one in batch]
+
+    def _news(self, batch: Sequence[Record]) -> list[Record]:
+        """Return those that are no repeats, as they are kept. Raises ValueError."""
+        news: dict[tuple[str, str], Record] = {}
+        epochs: dict[str, str] = {}
+        for one in batch:
+            known = self._sessions.get(one.session)
+            if known:
+                epochs[one.session] = known.current.epoch
+            key = (one.session, one.event.id)
+            if key not in news and not (known and one.event.id in known.offsets):
+                if one.session not in epochs:
+                    epochs[one.session] = check_first(one).epoch
+                check_epoch(one, epochs[one.session])
+                news[key] = one._replace(event=one.event._replace(time=_rounded(one.event.time)))
+        return list(news.values())
+
+    async def acknowledge(self, batch: Sequence[Acknowledgement]) -> None:
+        self._check_open()
+        for _, subject, _ in batch:
+            subject.encode()  # UnicodeEncodeError is a ValueError
+        for session, subject, offset in batch:
+            found = self._sessions.get(session)
+            if found and found.acknowledged.get(subject, 0) < offset <= found.top:
+                found.acknowledged[subject] = offset
+
+    async def truncate(self, session: str, before: float) -> int:
+        self._check_open()
+        horizon = _rounded(before)
+        found = self._sessions.get(session)
+        if found is None:
+            return 0
+        old = takewhile(lambda event: event.time < horizon, found.events[:-1][:MOST_TRUNCATED])
+        found.remove(removed := len(list(old)))
+        return removed
+
+    # Consumers
+
+    async def consumers(self) -> list[str]:
+        self._check_open()
+        return sorted(self._cursors)
+
+    async def behind(self, consumer: str, limit: int = 100) -> list[tuple[str, int, int]]:
+        self._check_open()
+        cursors = self._cursors_of(consumer)
+        waiting = [one for one in self._sessions.values() if one.top > cursors.get(one.name, 0)]
+        waiting.sort(key=lambda one: one.updated_at)
+        return [(one.name, cursors.get(one.name, 0), one.top) for one in waiting[: max(limit, 0)]]
+
+    async def enlist(self, consumer: str) -> None:
+        self._check_open()
+        check_text("a consumer's name", consumer)
+        if consumer not in self._cursors:
+            self._cursors[consumer] = {one.name: one.top for one in self._sessions.values()}
+
+    async def advance(
+        self, consumer: str, session: str, offset: int, dead: DeadLetter | None = None
+    ) -> None:
+        self._check_open()
+        cursors = self._cursors_of(consumer)
+        found = self._sessions.get(session)
+        check_advance(consumer, session, offset, found.top if found else None, dead)
+        if dead is not None:
+            self._dead[_key(dead)] = replace(dead, time=_rounded(dead.time))
+        cursors[session] = offset
+
+    def _cursors_of(self, consumer: str) -> dict[str, int]:
+        if consumer not in self._cursors:
+            raise unknown_consumer(consumer)
+        return self._cursors[consumer]
+
+    async def dead_letters(self, consumer: str | None = None) -> list[DeadLetter]:
+        self._check_open()
+        found = [dead for dead in self._dead.values() if consumer in (None, dead.consumer)]
+        return sorted(found, key=lambda dead: (dead.time, _key(dead)))
+
+    async def forgive(self, letters: Sequence[DeadLetter]) -> None:
+        self._check_open()
+        for dead in letters:
+            self._dead.pop(_key(dead), None)
+
+    # The whole
+
     async def reclaim(self) -> int:
         self._check_open()
         return 0
@@ -123,6 +321,10 @@ class MemoryStore:
 
 def _position(entry: Entry) -> Position:
     return entry.position
+
+
+def _key(dead: DeadLetter) -> tuple[str, str, int]:
+    return dead.consumer, dead.session, dead.offset
 
 
 def _checked(edit: Edit) -> Edit:

@@ -9,12 +9,12 @@ Errors::
 
 Positions number the entries of one database: the first is 1, each next one more, without gaps,
 given by the store in the order of :meth:`Store.append`. They order everything; clocks order
-nothing.
+nothing. Offsets number the events of one session in the same way, from 1 on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, NewType, Protocol
 
@@ -139,6 +139,92 @@ class Head:
     thinned: Position = NOWHERE  # of the last entry that retention removed
 
 
+class EntryInfo(NamedTuple):
+    """What is known of an edit on disk, but for its update."""
+
+    position: Position
+    author: str
+    received_at: float
+    size: int  # bytes of the update
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """A page of a document's history: who edited it when, in the order of the positions."""
+
+    document: str
+    entries: tuple[EntryInfo, ...]
+    damaged: tuple[Damage, ...]  # what was left out of this page, or is not known for certain
+    thinned: Position  # of the last entry that retention removed
+    next: Position | None  # behind which the next page begins; None: this is the last one
+
+
+class Event(NamedTuple):
+    """Something that happened in a session, on its way to disk."""
+
+    id: str  # 1 to 255 bytes of UTF-8, unique in its session: by it repeats are recognised
+    kind: str  # such as session.started
+    actor: str  # the subject who did it
+    time: float  # seconds since the Unix epoch, by the server's clock; see to_milliseconds
+    data: str  # JSON
+
+
+class StoredEvent(NamedTuple):
+    """An event on disk; its time is rounded to the millisecond."""
+
+    offset: int  # the first of a session is 1, each next one more
+    event: Event
+
+
+class SessionState(NamedTuple):
+    """What a session is from some event on. All of it is replaced together."""
+
+    epoch: str  # a random name given to the session when it was created
+    state: str  # one word; sessions can be listed by it
+    body: str  # JSON: everything else, for who writes it
+
+
+class Record(NamedTuple):
+    """An event, and the state that it brings about: both are committed, or neither."""
+
+    session: str
+    event: Event
+    change: SessionState | None = None  # None: the session stays as it is
+
+
+class Acknowledgement(NamedTuple):
+    """A member of a session has received every event up to an offset."""
+
+    session: str
+    subject: str
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredSession:
+    """What is on disk of one session, but for its events."""
+
+    number: int  # the first session of the database is 1; gaps are possible
+    session: str
+    current: SessionState
+    created_at: float  # of its first event, though that be removed
+    updated_at: float  # of its last event
+    top: int  # offset of its last event
+    truncated: int  # offset of the last event that retention removed, 0 when all are there
+    acknowledged: Mapping[str, int]  # highest offset by subject
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """An event that a consumer could not be given, and why."""
+
+    consumer: str
+    session: str
+    offset: int
+    reason: str
+    time: float
+
+
 class Reader(Protocol):
     """What can be asked of a database with the service up or down."""
 
@@ -165,6 +251,65 @@ class Reader(Protocol):
         Raises StoreUnavailable.
         """
 
+    async def history(self, document: str, after: int = 0, limit: int = 1_000) -> History:
+        """Read a page of a document's history, behind the position ``after``.
+
+        Snapshots make no difference: all entries that retention left are in the history. A page
+        has at most ``limit`` rows (or one, where it is less), and fewer where updates are large;
+        each is checked, and those that fail their checksum or are missing are told in ``damaged``.
+        Raises StoreUnavailable.
+        """
+
+    async def session(self, session: str) -> StoredSession | None:
+        """Read one session; None where there is none. Raises StoreUnavailable.
+
+        StoreError when its row fails its checksum.
+        """
+
+    async def sessions(
+        self, state: str | None = None, after: int = 0, limit: int = 100
+    ) -> list[StoredSession]:
+        """List sessions in the order of their numbers, behind the number ``after``.
+
+        ``state`` picks those in that state. Rows that fail their checksum are left out.
+        Raises StoreUnavailable.
+        """
+
+    async def events(
+        self, session: str, after: int = 0, limit: int = 1_000, kind: str | None = None
+    ) -> list[StoredEvent]:
+        """Read events of a session in the order of their offsets, behind the offset ``after``.
+
+        At most ``limit``, and no more bytes of data than about a megabyte, but at least one where
+        there is one. ``kind`` picks one kind, or with a ``*`` at its end all that begin so. Of an
+        unknown session there are none. Raises StoreUnavailable; StoreError where an event fails
+        its checksum or is missing between others: what is delivered is the whole log, or nothing.
+        """
+
+    async def event(self, session: str, event_id: str) -> StoredEvent | None:
+        """Find an event by its id. Raises StoreUnavailable; StoreError if it is damaged.
+
+        One whose id itself is damaged is not found; :meth:`events` misses it.
+        """
+
+    async def consumers(self) -> list[str]:
+        """List the consumers that were enlisted, by name. Raises StoreUnavailable."""
+
+    async def behind(self, consumer: str, limit: int = 100) -> list[tuple[str, int, int]]:
+        """Tell which sessions have events that a consumer was not given yet.
+
+        Each with the offset up to which it was, and its top; those that wait longest (by the time
+        of their last event) first. Where it is damaged how far a consumer was given a session, all
+        is given once more; a session that is damaged itself is left out.
+        Raises StoreUnavailable, ValueError for one never enlisted.
+        """
+
+    async def dead_letters(self, consumer: str | None = None) -> list[DeadLetter]:
+        """List what could not be delivered, to one consumer or to any, oldest first.
+
+        A row that fails its checksum is listed with that as its reason. Raises StoreUnavailable.
+        """
+
 
 class Store(Reader, Protocol):
     """The one writer of a database."""
@@ -179,6 +324,58 @@ class Store(Reader, Protocol):
         ValueError, with nothing committed: an empty batch, a document's name of not 1 to 255 bytes
         of UTF-8, text that is no Unicode, a range that ends before it starts or has a negative
         clock, no time (:func:`to_milliseconds`), or another batch where one is to be repeated.
+        """
+
+    async def record(self, batch: Sequence[Record]) -> list[int]:
+        """Commit events and what they change, whole or not at all; return their offsets.
+
+        They get the next offsets of their sessions, in the order given. An event whose id is known
+        in its session, or comes earlier in the batch, is a repeat: it gets the offset of the first
+        one, and nothing of it is stored, nor its change. So a call that raised may be repeated,
+        alone or in another batch. What was truncated is not known any more. A session comes into
+        being with its first record, which has a change. When the call returns, the batch is as
+        durable as the store was opened to make it.
+        Raises StoreUnavailable; StoreError, with nothing committed, where so much of a session is
+        damaged that its next offset is not known. ValueError, with nothing committed: an empty
+        batch, a first record of a session without a change, a change of the epoch, a session's
+        name, an id or a kind of not 1 to 255 bytes of UTF-8, text that is no Unicode, or no time
+        (:func:`to_milliseconds`).
+        """
+
+    async def acknowledge(self, batch: Sequence[Acknowledgement]) -> None:
+        """Keep what members have received; a lower offset than the one kept is ignored.
+
+        Of unknown sessions, and above a session's top, nothing is kept. Raises StoreUnavailable.
+        """
+
+    async def truncate(self, session: str, before: float) -> int:
+        """Remove the first events of a session, up to the first that is of ``before`` or later.
+
+        The last event stays. A bounded part, as one transaction: call until 0. Returns how many.
+        Raises StoreUnavailable.
+        """
+
+    async def enlist(self, consumer: str) -> None:
+        """Make a consumer known, who is given what happens from now on. A known one: nothing.
+
+        Raises StoreUnavailable; ValueError for a name of not 1 to 255 bytes of UTF-8.
+        """
+
+    async def advance(
+        self, consumer: str, session: str, offset: int, dead: DeadLetter | None = None
+    ) -> None:
+        """A consumer was given all events of a session up to an offset, but for ``dead``.
+
+        The offset may be lower than before: then they are given once more. A dead letter takes
+        the place of one of the same event.
+        Raises StoreUnavailable; ValueError for a consumer never enlisted, an offset that is not in
+        the session's log (0 to its top), or a dead letter of something else.
+        """
+
+    async def forgive(self, letters: Sequence[DeadLetter]) -> None:
+        """Remove dead letters: they were given after all, or will never be.
+
+        They are known by consumer, session and offset. Raises StoreUnavailable.
         """
 
     async def compact(self, snapshot: Snapshot) -> None:

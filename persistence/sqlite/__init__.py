@@ -18,6 +18,8 @@ Four laws, for whoever edits this package:
 4. A batch costs one step of SQLite, and a page for each document: all that is only summed up is
    written behind the edits, before each checkpoint. So no page of entries comes into the database
    file before a tally that would miss them; until then the log's own checksums guard them.
+   A batch of events costs five steps, and its session's log row is committed with it: offsets have
+   no gaps, and events no other way to heal.
 """
 
 from persistence.sqlite.store import (

@@ -8,10 +8,18 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from persistence.sqlite import queries, schema
+from persistence.sqlite import consumers, history, queries, schema, sessions
 from persistence.sqlite.errors import translated
 from persistence.sqlite.names import Authors
-from persistence.store import Head, StoredDocument, StoreError
+from persistence.store import (
+    DeadLetter,
+    Head,
+    History,
+    StoredDocument,
+    StoredEvent,
+    StoredSession,
+    StoreError,
+)
 
 T = TypeVar("T")
 
@@ -44,6 +52,32 @@ class FileReader:
 
     def heads(self, prefix: str) -> list[Head]:
         return self._read(lambda opened: queries.heads(*opened, prefix))
+
+    def history(self, document: str, after: int, limit: int) -> History:
+        return self._read(lambda opened: history.history(*opened, document, after, limit))
+
+    def session(self, session: str) -> StoredSession | None:
+        return self._read(lambda opened: sessions.session(opened.connection, session))
+
+    def sessions(self, state: str | None, after: int, limit: int) -> list[StoredSession]:
+        return self._read(lambda opened: sessions.sessions(opened.connection, state, after, limit))
+
+    def events(self, session: str, after: int, limit: int, kind: str | None) -> list[StoredEvent]:
+        return self._read(
+            lambda opened: sessions.events(opened.connection, session, after, limit, kind)
+        )
+
+    def event(self, session: str, event_id: str) -> StoredEvent | None:
+        return self._read(lambda opened: sessions.event(opened.connection, session, event_id))
+
+    def consumers(self) -> list[str]:
+        return self._read(lambda opened: consumers.known(opened.connection))
+
+    def behind(self, consumer: str, limit: int) -> list[tuple[str, int, int]]:
+        return self._read(lambda opened: consumers.behind(opened.connection, consumer, limit))
+
+    def dead_letters(self, consumer: str | None) -> list[DeadLetter]:
+        return self._read(lambda opened: consumers.dead_letters(opened.connection, consumer))
 
     def close(self) -> None:
         opened, self._opened = self._opened, None

@@ -14,11 +14,21 @@ damaged it is made again from the entries.
 :mod:`persistence.sqlite.names`. All other tables hold ids. ``meta.last_position`` is the highest
 position that was ever given, as of the last checkpoint; it never goes back.
 
+``session_states`` and ``session_logs`` are the two rows of each session: what it is, and how far
+its log goes, from behind ``truncated`` up to ``top``. Only the second is written with every batch
+of events, so it is small. Both hold the session's name outside, ``id``, and the number that all
+other tables have in its place, ``session``: so a session is missed where one of them is damaged,
+and ``session_logs`` is made again from the events. ``session_events`` is the log; an event that
+comes once more is recognised by ``id``. ``acknowledgements`` say what members have received.
+
+``cursors`` say up to where a consumer was given a session's events; where there is none, up to 0.
+The one of session 0 says that the consumer is known. ``dead_letters`` could not be delivered.
+
 Times are milliseconds since 1970. Every ``checksum`` covers all other columns of its row, and the
 names that its ids stand for (see :mod:`persistence.sqlite.seals`).
 
-The views ``documents`` and ``edits`` are for people: names and dates in the place of ids and
-numbers, and up to date at any time. They check nothing.
+The views ``documents``, ``edits``, ``sessions`` and ``events`` are for people: names and dates in
+the place of ids and numbers, and up to date at any time. They check nothing.
 """
 
 from __future__ import annotations
@@ -114,6 +124,62 @@ _VIEWS = (
     LEFT JOIN names AS authors ON authors.id = coalesce(last.author, tallies.last_author)""",  # noqa: S608
 )
 
+_SESSION_TABLES = (
+    """
+    CREATE TABLE session_states (
+        session INTEGER NOT NULL PRIMARY KEY, id TEXT NOT NULL UNIQUE, epoch TEXT NOT NULL,
+        state TEXT NOT NULL, checksum BLOB NOT NULL, body TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX session_states_by_state ON session_states (state)",
+    """
+    CREATE TABLE session_logs (
+        id TEXT NOT NULL PRIMARY KEY, session INTEGER NOT NULL, created_at INTEGER NOT NULL,
+        updated_at INTEGER NOT NULL, top INTEGER NOT NULL, truncated INTEGER NOT NULL,
+        checksum BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """
+    CREATE TABLE session_events (
+        session INTEGER NOT NULL, offset INTEGER NOT NULL, id TEXT NOT NULL, kind TEXT NOT NULL,
+        actor TEXT NOT NULL, time INTEGER NOT NULL, checksum BLOB NOT NULL, data TEXT NOT NULL,
+        PRIMARY KEY (session, offset)
+    ) STRICT, WITHOUT ROWID""",
+    "CREATE UNIQUE INDEX session_events_by_id ON session_events (session, id)",
+    """
+    CREATE TABLE acknowledgements (
+        session INTEGER NOT NULL, subject TEXT NOT NULL, offset INTEGER NOT NULL,
+        checksum BLOB NOT NULL, PRIMARY KEY (session, subject)
+    ) STRICT, WITHOUT ROWID""",
+    """
+    CREATE TABLE cursors (
+        consumer TEXT NOT NULL, session INTEGER NOT NULL, offset INTEGER NOT NULL,
+        checksum BLOB NOT NULL, PRIMARY KEY (consumer, session)
+    ) STRICT, WITHOUT ROWID""",
+    """
+    CREATE TABLE dead_letters (
+        consumer TEXT NOT NULL, session INTEGER NOT NULL, offset INTEGER NOT NULL,
+        time INTEGER NOT NULL, reason TEXT NOT NULL, checksum BLOB NOT NULL,
+        PRIMARY KEY (consumer, session, offset)
+    ) STRICT, WITHOUT ROWID""",
+)
+
+_SESSION_VIEWS = (
+    f"""
+    CREATE VIEW sessions AS
+    SELECT
+        states.session AS number, states.id, states.state,
+        {_DATE.format("logs.created_at")} AS created_at,
+        {_DATE.format("logs.updated_at")} AS updated_at,
+        logs.top, logs.truncated, states.epoch, states.body
+    FROM session_states AS states JOIN session_logs AS logs ON logs.id = states.id""",  # noqa: S608
+    f"""
+    CREATE VIEW events AS
+    SELECT
+        states.id AS session, offset, events.id, kind, actor,
+        {_DATE.format("time")} AS time, data
+    FROM session_events AS events
+    JOIN session_states AS states ON states.session = events.session""",  # noqa: S608
+)
+
 
 @migrations()
 def m001_names_entries_and_tallies(database: Database) -> None:
@@ -127,6 +193,13 @@ def m001_names_entries_and_tallies(database: Database) -> None:
     }
     for key, value in values.items():
         database.execute("INSERT INTO meta VALUES (?, ?, ?)", [key, value, seal_meta(key, value)])
+
+
+@migrations()
+def m002_sessions_and_events(database: Database) -> None:
+    """Make the tables and views of sessions."""
+    for sql in (*_SESSION_TABLES, *_SESSION_VIEWS):
+        database.execute(sql)
 
 
 def check_for_writing(connection: sqlite3.Connection, path: Path) -> None:

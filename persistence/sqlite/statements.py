@@ -1,4 +1,4 @@
-"""Writing many rows in one step of SQLite.
+"""Writing many rows in one step of SQLite, and looking for many in one statement.
 
 Python's ``sqlite3`` releases and takes the GIL at every step, and ``executemany`` makes one for
 each row: beside a busy thread each of them waits for up to ``sys.getswitchinterval()``. 100 rows
@@ -43,3 +43,35 @@ class Insert:
     def _make(self, size: int) -> str:
         values = ", ".join([self._places] * size)
         return f"{self._head} SELECT * FROM (VALUES {values}) LIMIT ?"  # noqa: S608 -- our own names
+
+
+class Lookup:
+    """A SELECT of the rows that many keys tell."""
+
+    def __init__(self, table: str, keys: str, columns: str) -> None:
+        """Look in ``table`` for the columns ``keys``; each row found has ``columns`` of it."""
+        names = keys.split(", ")
+        self._width = len(names)
+        self._places = f"({', '.join('?' * self._width)})"
+        self._head = f"WITH asked ({keys}) AS (VALUES "
+        fits = " AND ".join(f"{table}.{name} = asked.{name}" for name in names)
+        found = ", ".join(f"{table}.{column}" for column in columns.split(", "))
+        self._tail = f") SELECT {found} FROM asked CROSS JOIN {table} ON {fits}"  # noqa: S608
+        self._sql = lru_cache(self._make)
+
+    def __call__(self, connection: sqlite3.Connection, keys: Sequence[Any]) -> list[Any]:
+        """Return what is there; ``keys`` holds the columns of all keys, one after the other."""
+        most = self._width * LARGEST
+        found: list[Any] = []
+        for start in range(0, len(keys), most):
+            found += self._look(connection, keys[start : start + most])
+        return found
+
+    def _look(self, connection: sqlite3.Connection, keys: Sequence[Any]) -> list[Any]:
+        rows = len(keys) // self._width
+        size = 1 << (rows - 1).bit_length()  # so that few statements are prepared, once each
+        padding = (None,) * (self._width * (size - rows))  # which nothing equals
+        return connection.execute(self._sql(size), (*keys, *padding)).fetchall()
+
+    def _make(self, size: int) -> str:
+        return self._head + ", ".join([self._places] * size) + self._tail

@@ -10,7 +10,19 @@ from typing import Literal, TypeAlias
 from persistence.sqlite.reading import FileReader
 from persistence.sqlite.thread import Thread
 from persistence.sqlite.writing import FileWriter
-from persistence.store import Edit, Head, Position, Snapshot, StoredDocument
+from persistence.store import (
+    Acknowledgement,
+    DeadLetter,
+    Edit,
+    Head,
+    History,
+    Position,
+    Record,
+    Snapshot,
+    StoredDocument,
+    StoredEvent,
+    StoredSession,
+)
 
 Durability: TypeAlias = Literal["full", "normal"]
 """full: every commit is synced before ``append`` returns. normal: it survives the death of the
@@ -38,6 +50,34 @@ class SqliteReader:
     async def heads(self, prefix: str = "") -> list[Head]:
         return await self._reading.run(lambda: self._reader.heads(prefix))
 
+    async def history(self, document: str, after: int = 0, limit: int = 1_000) -> History:
+        return await self._reading.run(lambda: self._reader.history(document, after, limit))
+
+    async def session(self, session: str) -> StoredSession | None:
+        return await self._reading.run(lambda: self._reader.session(session))
+
+    async def sessions(
+        self, state: str | None = None, after: int = 0, limit: int = 100
+    ) -> list[StoredSession]:
+        return await self._reading.run(lambda: self._reader.sessions(state, after, limit))
+
+    async def events(
+        self, session: str, after: int = 0, limit: int = 1_000, kind: str | None = None
+    ) -> list[StoredEvent]:
+        return await self._reading.run(lambda: self._reader.events(session, after, limit, kind))
+
+    async def event(self, session: str, event_id: str) -> StoredEvent | None:
+        return await self._reading.run(lambda: self._reader.event(session, event_id))
+
+    async def consumers(self) -> list[str]:
+        return await self._reading.run(self._reader.consumers)
+
+    async def behind(self, consumer: str, limit: int = 100) -> list[tuple[str, int, int]]:
+        return await self._reading.run(lambda: self._reader.behind(consumer, limit))
+
+    async def dead_letters(self, consumer: str | None = None) -> list[DeadLetter]:
+        return await self._reading.run(lambda: self._reader.dead_letters(consumer))
+
     async def close(self) -> None:
         await self._reading.stop(self._reader.close)
 
@@ -59,6 +99,29 @@ class SqliteStore(SqliteReader):
     async def append(self, batch: Sequence[Edit]) -> Position:
         edits = tuple(batch)
         return await self._writing.run(lambda: self._writer.append(edits))
+
+    async def record(self, batch: Sequence[Record]) -> list[int]:
+        records = tuple(batch)
+        return await self._writing.run(lambda: self._writer.record(records))
+
+    async def acknowledge(self, batch: Sequence[Acknowledgement]) -> None:
+        received = tuple(batch)
+        await self._writing.run(lambda: self._writer.acknowledge(received))
+
+    async def truncate(self, session: str, before: float) -> int:
+        return await self._writing.run(lambda: self._writer.truncate(session, before))
+
+    async def enlist(self, consumer: str) -> None:
+        await self._writing.run(lambda: self._writer.enlist(consumer))
+
+    async def advance(
+        self, consumer: str, session: str, offset: int, dead: DeadLetter | None = None
+    ) -> None:
+        await self._writing.run(lambda: self._writer.advance(consumer, session, offset, dead))
+
+    async def forgive(self, letters: Sequence[DeadLetter]) -> None:
+        forgiven = tuple(letters)
+        await self._writing.run(lambda: self._writer.forgive(forgiven))
 
     async def compact(self, snapshot: Snapshot) -> None:
         await self._writing.run(lambda: self._writer.compact(snapshot))

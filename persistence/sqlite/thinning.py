@@ -1,4 +1,4 @@
-"""Retention: the beginning of a document's history goes, and its space with it.
+"""Retention: the beginning of a document's or a session's history goes, and its space with it.
 
 Plain functions on the writer's connection.
 """
@@ -8,8 +8,10 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import replace
 
+from persistence.events import MOST_TRUNCATED
 from persistence.sqlite import queries
 from persistence.sqlite.rows import Tally
+from persistence.sqlite.session_rows import Log
 
 MOST_ENTRIES = 2_000
 """Entries that one transaction removes: an edit that comes meanwhile waits for 3 to 5 ms."""
@@ -25,6 +27,15 @@ _OLDEST = """
     SELECT max(position), count(*), sum(size) FROM oldest
     WHERE position < (SELECT coalesce(min(position), ?2 + 1) FROM oldest WHERE received_at >= ?4)"""
 _REMOVE = "DELETE FROM entries WHERE document = ? AND position <= ?"
+
+# The first events but for the last one, up to the first that has to stay.
+_FIRST_EVENTS = """
+    WITH oldest AS (
+        SELECT offset, time FROM session_events
+        WHERE session = ?1 AND offset > 0 AND offset < ?2 ORDER BY offset LIMIT ?3)
+    SELECT max(offset), count(*) FROM oldest
+    WHERE offset < (SELECT coalesce(min(offset), ?2) FROM oldest WHERE time >= ?4)"""
+_REMOVE_EVENTS = "DELETE FROM session_events WHERE session = ? AND offset <= ?"
 
 
 def thin(connection: sqlite3.Connection, tally: Tally, before: int) -> tuple[Tally, int]:
@@ -43,6 +54,19 @@ def thin(connection: sqlite3.Connection, tally: Tally, before: int) -> tuple[Tal
     connection.execute(_REMOVE, (tally.document.id, cut))
     left = replace(tally, edits=tally.edits - removed, size=tally.size - size, thinned=cut)
     return left, removed
+
+
+def truncate(connection: sqlite3.Connection, log: Log, before: int) -> tuple[Log, int]:
+    """Remove the first events of a session; return its log as it is then, and how many went.
+
+    The caller gives the transaction, and writes the log.
+    """
+    bounds = (log.session.number, log.top, MOST_TRUNCATED, before)
+    [(cut, removed)] = connection.execute(_FIRST_EVENTS, bounds)
+    if not removed:
+        return log, 0
+    connection.execute(_REMOVE_EVENTS, (log.session.number, cut))
+    return replace(log, truncated=cut), removed
 
 
 def reclaim(connection: sqlite3.Connection) -> int:

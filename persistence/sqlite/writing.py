@@ -10,11 +10,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from persistence.checks import check_batch, check_snapshot
-from persistence.sqlite import names, queries, schema, thinning
+from persistence.checks import check_batch, check_records, check_snapshot, check_text
+from persistence.sqlite import consumers, names, queries, schema, thinning
 from persistence.sqlite.errors import breaks_connection, translated
 from persistence.sqlite.ledger import Ledger, Plan
 from persistence.sqlite.lock import WriterLock
+from persistence.sqlite.register import Register
 from persistence.sqlite.rows import (
     ENTRY_COLUMNS,
     SNAPSHOT_COLUMNS,
@@ -24,10 +25,14 @@ from persistence.sqlite.rows import (
     snapshot_row,
     tally_row,
 )
+from persistence.sqlite.session_rows import LOG_COLUMNS, log_row
 from persistence.sqlite.statements import LARGEST, Insert
 from persistence.store import (
+    Acknowledgement,
+    DeadLetter,
     Edit,
     Position,
+    Record,
     Snapshot,
     StoreError,
     StoreUnavailable,
@@ -45,6 +50,7 @@ _FRAME = _PAGE + 24  # a page in the log
 _insert_entries = Insert("entries", ENTRY_COLUMNS)
 _put_tallies = Insert("tallies", TALLY_COLUMNS, "INSERT OR REPLACE")
 _put_snapshot = Insert("snapshots", SNAPSHOT_COLUMNS, "INSERT OR REPLACE")
+_put_log = Insert("session_logs", LOG_COLUMNS, "INSERT OR REPLACE")
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value, checksum) VALUES (?, ?, ?)"
 _IS_ENTRY = "SELECT 1 FROM entries WHERE document = ? AND position = ?"
 _FILLER = "INSERT INTO snapshots VALUES (0, 0, 0, x'', x'', zeroblob(?))"
@@ -65,6 +71,7 @@ class _Doubt:
 class _Opened(NamedTuple):
     connection: sqlite3.Connection
     ledger: Ledger
+    register: Register
 
 
 class FileWriter:
@@ -120,7 +127,7 @@ class FileWriter:
     def compact(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; see :meth:`persistence.store.Store.compact`."""
         with translated(self.path):
-            connection, ledger = self._ready()
+            connection, ledger, _ = self._ready()
             tally = ledger.document(snapshot.document)
             with self._transaction(connection):
                 changed = _keep(connection, tally, snapshot)
@@ -134,7 +141,7 @@ class FileWriter:
         """Remove old history; see :meth:`persistence.store.Store.thin`."""
         horizon = to_milliseconds(before)
         with translated(self.path):
-            connection, ledger = self._ready()
+            connection, ledger, _ = self._ready()
             tally = ledger.document(document)
             if tally is None or not tally.snapshot:
                 return 0
@@ -150,11 +157,82 @@ class FileWriter:
     def reclaim(self) -> int:
         """Give space back; see :meth:`persistence.store.Store.reclaim`."""
         with translated(self.path):
-            connection, _ = self._ready()
+            connection, _, _ = self._ready()
             with self._undoing(connection):
                 given_back = thinning.reclaim(connection)
             self._log_pages += 2 * given_back // _PAGE
             return given_back
+
+    # Sessions
+
+    def record(self, batch: tuple[Record, ...]) -> list[int]:
+        """Commit events; see :meth:`persistence.store.Store.record`."""
+        check_records(batch)
+        with self._on_sessions() as (connection, register):
+            minutes = register.plan(batch)
+            minutes.write(connection)
+        if minutes.sessions:
+            register.keep(minutes)
+            self._log_pages += minutes.pages
+        return minutes.offsets
+
+    def acknowledge(self, batch: tuple[Acknowledgement, ...]) -> None:
+        """Keep what was received; see :meth:`persistence.store.Store.acknowledge`."""
+        for _, subject, _ in batch:
+            subject.encode()  # UnicodeEncodeError is a ValueError
+        with self._on_sessions() as (_, register):
+            written = register.acknowledge(batch)
+        self._log_pages += written
+
+    def truncate(self, session: str, before: float) -> int:
+        """Remove old events; see :meth:`persistence.store.Store.truncate`."""
+        horizon = to_milliseconds(before)
+        with self._on_sessions() as (connection, register):
+            known = register.session(session)
+            if known is None:
+                return 0
+            left, removed = thinning.truncate(connection, known.log, horizon)
+            if removed:
+                _put_log(connection, log_row(left))
+        if removed:
+            register.changed(session, left)
+            self._log_pages += removed // 4  # rows in a page, and ids anywhere
+        return removed
+
+    def enlist(self, consumer: str) -> None:
+        """Make a consumer known; see :meth:`persistence.store.Store.enlist`."""
+        check_text("a consumer's name", consumer)
+        with self._on_sessions() as (connection, _):
+            written = consumers.enlist(connection, consumer)
+        self._log_pages += written // 32 + 1  # rows in a page
+
+    def advance(self, consumer: str, session: str, offset: int, dead: DeadLetter | None) -> None:
+        """Keep what a consumer was given; see :meth:`persistence.store.Store.advance`."""
+        with self._on_sessions() as (connection, register):
+            known = register.session(session)
+            log = known.log if known else None
+            consumers.advance(connection, consumer, session, log, offset, dead)
+        self._log_pages += 2
+
+    def forgive(self, letters: tuple[DeadLetter, ...]) -> None:
+        """Remove dead letters; see :meth:`persistence.store.Store.forgive`."""
+        with self._on_sessions() as (connection, _):
+            consumers.forgive(connection, letters)
+        self._log_pages += len(letters)
+
+    @contextmanager
+    def _on_sessions(self) -> Iterator[tuple[sqlite3.Connection, Register]]:
+        """One transaction; when it fails, nothing is known by heart any more."""
+        with translated(self.path):
+            connection, _, register = self._ready()
+            try:
+                with self._transaction(connection):
+                    yield connection, register
+            except BaseException:
+                register.forget()
+                raise
+
+    # What can wait
 
     def tidy(self) -> None:
         """Do what could wait until the last call was answered. Cheap while nothing is due.
@@ -238,7 +316,7 @@ class FileWriter:
 
     def _write_behind(self, opened: _Opened) -> None:
         """Let the tables say what the ledger knows."""
-        connection, ledger = opened
+        connection, ledger, _ = opened
         if ledger.behind:
             torn, tallies = ledger.rows_behind()
             with self._transaction(connection):
@@ -269,7 +347,8 @@ class FileWriter:
         if self._opened is None:
             connection = self._connect(self.path)
             try:
-                self._opened = _Opened(connection, self._prepare(connection))
+                ledger = self._prepare(connection)
+                self._opened = _Opened(connection, ledger, Register(connection))
                 self._write_behind(self._opened)
                 self._make_durable(connection)
             except BaseException:

@@ -1,6 +1,6 @@
 """What the store costs: time to durable, beside a busy loop; bytes; loads.
 
-    python -m tests.stores.bench_append [latency] [busy] [size] [retention] [loads]
+    python -m tests.stores.bench_append [latency] [busy] [size] [retention] [loads] [record]
 
 Measured on a 2-core VM (2026-11-22, Python 3.11.7, SQLite 3.40.1, two other jobs on the same
 cores), rounds of the schema before this one ("was") in between:
@@ -11,6 +11,9 @@ append 10; 100                             0.36–0.54; 1.3–1.9 ms  was 0.40�
 bytes of 50,000 edits, 1 form; 50 forms    2.3×; 2.4× updates    was 5.9×; 6.0×
 after all history was thinned              1.11× the snapshot
 loads of 50 entries; of a snapshot         2,000; 9,000 a second  was 1,200; 6,500
+events in batches of 1; 10; 50, 1 session  2,500; 18,000; 34,000  25 µs of CPU each in 50s
+the same, 20 sessions                      2,600; 10,800; 17,000  45 to 57 µs
+events read                                230,000 a second
 =========================================  ====================  ======================
 
 What decided, each by itself:
@@ -34,15 +37,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import os
 import random
 import statistics
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +55,7 @@ import uvloop
 from pycrdt import Doc, Map, Text
 
 from persistence.sqlite import SqliteStore, open_sqlite
-from persistence.store import ClientRange, Edit, Position, Snapshot
+from persistence.store import ClientRange, Edit, Event, Position, Record, SessionState, Snapshot
 
 DRAFT = "drafts/s-2026-11/case-0042"
 AUTHORS = ("alice@example.org", "bob@example.org", "carol@example.org")
@@ -281,7 +286,47 @@ async def loads() -> None:
             print(f"loads: a snapshot of 1 MB: {(time.perf_counter() - began) * 1e3:.1f} ms")
 
 
-PARTS = (latency, busy, size, retention, loads)
+async def record() -> None:
+    """Events of one session, and of 20, in batches; then all of them read again."""
+    for sessions in (1, 20):
+        with folder() as place:
+            async with open_sqlite(place / "drafts.db") as store:
+                records = _records(sessions)
+                await store.record(list(islice(records, sessions)))
+                rates = [f"{n}: {await _recorded(store, records, n)}" for n in (1, 10, 50)]
+                print(f"record: {sessions} sessions, batches of", "; ".join(rates))
+                await _read_events(store)
+
+
+async def _recorded(store: SqliteStore, records: Iterator[Record], size: int) -> str:
+    batches = [list(islice(records, size)) for _ in range(max(1_000 // size, 200))]
+    began, spent = time.perf_counter(), time.process_time()
+    for batch in batches:
+        await store.record(batch)
+    total = size * len(batches)
+    cpu = (time.process_time() - spent) / total
+    return f"{total / (time.perf_counter() - began):,.0f} events/s, {cpu * 1e6:.0f} µs of CPU each"
+
+
+def _records(sessions: int) -> Iterator[Record]:
+    """Events of all sessions in turn, for ever; the first of each makes it."""
+    body = json.dumps({"title": "Refunds, week 48", "members": list(AUTHORS)})
+    made = SessionState("0f" * 16, "created", body)
+    for number in count():
+        data = json.dumps({"case": f"case-{number % 40}", "text": "needs another look"})
+        event = Event(str(uuid.uuid4()), "review.note", AUTHORS[0], time.time(), data)
+        yield Record(f"s-{number % sessions}", event, made if number < sessions else None)
+
+
+async def _read_events(store: SqliteStore) -> None:
+    began = time.perf_counter()
+    after = read = 0
+    while found := await store.events("s-0", after):
+        after, read = found[-1].offset, read + len(found)
+    print(f"record: {read} events read: {read / (time.perf_counter() - began):,.0f}/s")
+
+
+PARTS = (latency, busy, size, retention, loads, record)
 
 if __name__ == "__main__":
     for part in PARTS:

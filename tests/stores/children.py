@@ -11,15 +11,16 @@ import os
 import resource
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from persistence.sqlite.reading import FileReader
 from persistence.sqlite.writing import LOG_PAGES, FileWriter
-from persistence.store import StoreUnavailable
+from persistence.store import Acknowledgement, DeadLetter, StoreUnavailable
 from tests.stores.faults import Faults
-from tests.stores.support import LATER, edit, edits, snapshot
+from tests.stores.support import LATER, RUNNING, edit, edits, record, records, snapshot
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.stores.children"])
@@ -87,6 +88,34 @@ def act_on(writer: FileWriter, act: str) -> None:
             writer.tidy()  # lengthens the log
         case "checkpoint":
             checkpoint(writer)
+        case _:
+            act_on_sessions(writer, act)
+
+
+def act_on_sessions(writer: FileWriter, act: str) -> None:
+    """Do one of the things that a writer does to sessions that are there."""
+    match act:
+        case "record":
+            writer.record(NEXT)
+        case "acknowledge":
+            writer.acknowledge((Acknowledgement("s-1", "bob", 2), Acknowledgement("s-2", "bob", 1)))
+        case "truncate":
+            writer.truncate("s-1", LATER)
+        case "enlist":
+            writer.enlist("other")
+        case "advance":
+            writer.advance("hook", "s-1", 3, DeadLetter("hook", "s-1", 2, "410 Gone", LATER))
+        case "forgive":
+            writer.forgive((DeadLetter("hook", "s-2", 1, "404 Not Found", LATER),))
+        case _:
+            raise ValueError(act)
+
+
+NEXT = (
+    *(record("4"), record("2"), record("5", change=RUNNING)),
+    *(*records(2, "s-3"), record("3", "s-2"), record("4")),
+)
+"""A batch for sessions s-1 of 3 events and s-2 of 2, with repeats."""
 
 
 def checkpoint(writer: FileWriter) -> None:
@@ -107,6 +136,34 @@ def append_for_ever(pipe: int, database: Path, seed: int) -> None:
         writer.tidy()
         if number % 30 == 29:
             checkpoint(writer)
+
+
+def record_for_ever(pipe: int, database: Path, seed: int) -> None:
+    """Record batches of 1 to 5 events in two sessions; say the last offset of s-1 each time.
+
+    Each is recorded again when it was acknowledged, as by a client that did not hear of it.
+    """
+    writer = FileWriter(database)
+    writer.open()
+    top = _top(writer)
+    for number in itertools.count():
+        size = 1 + (seed + number) % 5
+        batch = (*records(size, start=top + 1), *records(size, "s-2", start=top + 1))
+        offsets = writer.record(batch)
+        top = offsets[size - 1]
+        _say(pipe, top)
+        writer.record(batch)
+        if number % 7 == 6:
+            writer.acknowledge((Acknowledgement("s-1", "bob", top),))
+        writer.tidy()
+        if number % 30 == 29:
+            checkpoint(writer)
+
+
+def _top(writer: FileWriter) -> int:
+    with closing(FileReader(writer.path)) as reader:
+        found = reader.session("s-1")
+    return found.top if found else 0
 
 
 def hold(pipe: int, database: Path) -> None:

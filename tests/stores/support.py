@@ -1,4 +1,4 @@
-"""Edits to store, and assertions of our own."""
+"""Edits and events to store, and assertions of our own."""
 
 from __future__ import annotations
 
@@ -6,7 +6,19 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 
-from persistence.store import ClientRange, Edit, Entry, Position, Reader, Snapshot, Store
+from persistence.store import (
+    ClientRange,
+    Edit,
+    Entry,
+    Event,
+    Position,
+    Reader,
+    Record,
+    SessionState,
+    Snapshot,
+    Store,
+    StoredEvent,
+)
 
 NOON = 1_780_000_000.0
 LATER = NOON + 86_400.0
@@ -53,3 +65,35 @@ async def assert_holds(
     assert stored.snapshot is None
     assert stored.entries == tuple(expected)
     assert stored.head == (expected[-1].position if expected else 0)
+
+
+CREATED = SessionState("epoch", "created", '{"title": "Refunds"}')
+RUNNING = SessionState("epoch", "running", '{"title": "Refunds, week 48"}')
+
+
+def event(id_: str = "1", kind: str = "review.note", *, time: float = NOON) -> Event:
+    return Event(id_, kind, "alice", time, f'{{"text": "{id_}"}}')
+
+
+def record(
+    id_: str = "1",
+    session: str = "s-1",
+    change: SessionState | None = None,
+    *,
+    kind: str = "review.note",
+    time: float = NOON,
+) -> Record:
+    return Record(session, event(id_, kind, time=time), change)
+
+
+def records(count: int, session: str = "s-1", start: int = 1) -> tuple[Record, ...]:
+    """Return events that can be told apart, named by their offsets; the first makes the session."""
+    return tuple(
+        record(str(number), session, CREATED if number == 1 else None)
+        for number in range(start, start + count)
+    )
+
+
+def stored(batch: Sequence[Record], first: int = 1) -> list[StoredEvent]:
+    """Return what new events of one session become when the first has the offset ``first``."""
+    return [StoredEvent(offset, one.event) for offset, one in enumerate(batch, first)]

@@ -22,7 +22,23 @@ from persistence.sqlite.writing import LOG_PAGES, FileWriter
 from persistence.store import Position, StoreError, StoreInUse, StoreTooNew, StoreUnavailable
 from tests.stores.bench_append import Form
 from tests.stores.children import child, hold
-from tests.stores.support import LATER, assert_holds, edits, entries, snapshot
+from tests.stores.faults import NEVER, Faults
+from tests.stores.support import (
+    CREATED,
+    LATER,
+    assert_holds,
+    edits,
+    entries,
+    record,
+    records,
+    snapshot,
+    stored,
+)
+
+SESSION_TABLES = {
+    *("session_states", "session_logs", "session_events"),
+    *("acknowledgements", "cursors", "dead_letters"),
+}
 
 
 async def size_of(file: Path) -> int:
@@ -33,6 +49,10 @@ def raw(database: Path) -> closing[sqlite3.Connection]:
     return closing(sqlite3.connect(database, isolation_level=None))
 
 
+def io_error() -> None:
+    raise sqlite3.OperationalError("disk I/O error")
+
+
 # The file
 
 
@@ -41,11 +61,13 @@ async def test_a_new_file_has_our_tables_strict_and_migrated(database: Path) -> 
         pass
     with raw(database) as connection:
         tables = Database(connection)
-        ours = {"entries", "ids", "meta", "names", "snapshots", "tallies"}
+        ours = {"entries", "ids", "meta", "names", "snapshots", "tallies"} | SESSION_TABLES
         assert set(tables.table_names()) == ours | {"_sqlite_migrations"}
         assert all(tables.table(name).strict for name in ours)
-        [applied] = [one.name for one in migrations.applied(tables)]
-        assert applied == "m001_names_entries_and_tallies"
+        assert [one.name for one in migrations.applied(tables)] == [
+            "m001_names_entries_and_tallies",
+            "m002_sessions_and_events",
+        ]
         assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
@@ -80,6 +102,87 @@ async def test_the_views_show_names_and_dates_at_any_time(database: Path) -> Non
         }
 
 
+async def test_the_views_show_sessions_and_events_for_people(database: Path) -> None:
+    async with open_sqlite(database) as store:
+        await store.record(records(2))
+        with raw(database) as connection:
+            views = Database(connection)
+            assert list(views.view("sessions").rows) == [
+                {
+                    "number": 1,
+                    "id": "s-1",
+                    "state": "created",
+                    "created_at": "2026-05-28 20:26:40.000",
+                    "updated_at": "2026-05-28 20:26:40.000",
+                    "top": 2,
+                    "truncated": 0,
+                    "epoch": "epoch",
+                    "body": '{"title": "Refunds"}',
+                }
+            ]
+            assert list(views.view("events").rows)[1] == {
+                "session": "s-1",
+                "offset": 2,
+                "id": "2",
+                "kind": "review.note",
+                "actor": "alice",
+                "time": "2026-05-28 20:26:40.000",
+                "data": '{"text": "2"}',
+            }
+
+
+def without_sessions(database: Path) -> None:
+    """Make a file one that only the first migration made."""
+    with raw(database) as connection:
+        for view in ("sessions", "events"):
+            connection.execute(f"DROP VIEW IF EXISTS {view}")
+        for table in SESSION_TABLES:
+            connection.execute(f"DROP TABLE IF EXISTS {table}")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name LIKE 'm002%'")
+
+
+async def test_a_file_without_sessions_is_migrated_and_keeps_its_documents(database: Path) -> None:
+    async with open_sqlite(database) as store:
+        epoch = store.epoch
+        await store.append(edits(10))
+        await store.compact(snapshot(4))
+        before = await store.load("drafts/1")
+    without_sessions(database)
+    with pytest.raises(StoreError, match="written by an older draftsync"):
+        async with open_sqlite_readonly(database):
+            pass
+    async with open_sqlite(database) as store:
+        assert store.epoch == epoch
+        assert await store.load("drafts/1") == before
+        assert await store.append(edits(1)) == 11
+        assert await store.record(records(2)) == [1, 2]
+    async with open_sqlite_readonly(database) as reader:
+        assert await reader.events("s-1") == stored(records(2))
+
+
+def test_a_migration_that_fails_anywhere_is_done_again(database: Path) -> None:
+    writer = FileWriter(database)
+    writer.open()
+    writer.append(edits(3))
+    writer.close()
+    for k in range(1, NEVER):
+        without_sessions(database)
+        faults = Faults(io_error)
+        faults.arm(k)
+        writer = FileWriter(database, connect=faults.connect)
+        try:
+            writer.open()
+        except StoreUnavailable:
+            writer.close()
+            continue
+        faults.arm(NEVER)
+        assert writer.append(edits(1)) == 4
+        assert writer.record(records(1)) == [1]
+        writer.close()
+        break
+    assert k > 15
+
+
 @pytest.mark.parametrize("open_any", [open_sqlite, open_sqlite_readonly])
 async def test_a_file_of_the_former_schema_says_what_to_do(
     database: Path, open_any: object
@@ -87,6 +190,7 @@ async def test_a_file_of_the_former_schema_says_what_to_do(
     async with open_sqlite(database):
         pass
     with raw(database) as connection:
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name LIKE 'm002%'")
         connection.execute("UPDATE _sqlite_migrations SET name = 'm001_documents_and_entries'")
     assert callable(open_any)
     with pytest.raises(StoreError, match="give another file with --database"):
@@ -133,6 +237,7 @@ async def test_a_database_with_migrations_of_others_only_is_not_ours(database: P
     async with open_sqlite(database):
         pass
     with raw(database) as connection:
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name LIKE 'm002%'")
         connection.execute("UPDATE _sqlite_migrations SET name = 'x', migration_set = 'other'")
     with pytest.raises(StoreError, match=r"not one of draftsync's"):
         async with open_sqlite_readonly(database):
@@ -182,6 +287,9 @@ async def test_a_file_may_have_any_name(tmp_path: Path, name: str) -> None:
 
 
 async def test_space_that_was_thinned_is_given_back(database: Path) -> None:
+    async with open_sqlite(database):
+        pass
+    empty = await size_of(database)
     async with open_sqlite(database) as store:
         await store.append(edits(20_000))
         whole = snapshot(20_000, update=os.urandom(200_000))
@@ -193,7 +301,7 @@ async def test_space_that_was_thinned_is_given_back(database: Path) -> None:
             freed += given_back
         assert freed > 900_000
         assert (await store.load("drafts/1")).snapshot == whole
-    assert await size_of(database) < 250_000
+    assert await size_of(database) - empty < 210_000
     with raw(database) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
@@ -235,6 +343,32 @@ async def test_the_log_is_brought_into_the_database_behind_the_edits(database: P
         assert 1_500 < folded <= 2_500
         [head] = await store.heads()
         assert head.edits == 2_500
+
+
+async def test_the_log_is_brought_into_the_database_behind_events_too(database: Path) -> None:
+    log = anyio.Path(database.with_name("drafts.db-wal"))
+    async with open_sqlite(database) as store:
+        await store.record(records(1))
+        await store.sessions()
+        length = (await log.stat()).st_size
+        for start in range(2, 20_000, 20):
+            await store.record(records(20, start=start))
+        assert (await log.stat()).st_size < length * 1.2
+        assert (await store.sessions())[0].top == 20_001
+
+
+async def test_a_batch_of_events_writes_one_page_of_the_logs(database: Path) -> None:
+    """However large the session's body is."""
+    async with open_sqlite(database) as store:
+        await store.record([record(change=CREATED._replace(body="x" * 300_000))])
+    before = await size_of(database)
+    async with open_sqlite(database) as store:
+        for number in range(2, 200):
+            await store.record([record(str(number))])
+        wal = await anyio.Path(database.with_name("drafts.db-wal")).stat()
+        assert await store.event("s-1", "199") is not None
+    assert await size_of(database) - before < 40_000
+    assert wal.st_size < 6 * LOG_PAGES * 4_096
 
 
 # The lock
@@ -286,6 +420,19 @@ async def test_reading_beside_a_live_writer(database: Path) -> None:
         await store.compact(snapshot(30))
         assert (await reader.load("drafts/1")).snapshot == snapshot(30)
         assert [head.edits for head in await reader.heads()] == [30]
+
+
+async def test_reading_sessions_beside_a_live_writer(database: Path) -> None:
+    async with open_sqlite(database) as store, open_sqlite_readonly(database) as reader:
+        for start in (1, 11, 21):
+            await store.record(records(10, start=start))
+            assert await reader.events("s-1") == stored(records(start + 9))
+            assert await reader.sessions() == await store.sessions()
+        await store.enlist("hook")
+        await store.record([*records(1, start=31), *records(1, "s-2")])
+        assert await reader.behind("hook") == [("s-1", 30, 31), ("s-2", 0, 1)]
+        assert await reader.event("s-2", "1") == stored(records(1))[0]
+        assert await reader.dead_letters() == []
 
 
 def test_reading_what_a_killed_writer_left_in_its_log(database: Path) -> None:

@@ -64,7 +64,25 @@ KEYS = {
     "snapshots": ("document",),
     "names": ("id",),
     "ids": ("kind", "name"),
+    "session_states": ("session",),
+    "session_logs": ("id",),
+    "session_events": ("session", "offset"),
+    "acknowledgements": ("session", "subject"),
+    "cursors": ("consumer", "session"),
+    "dead_letters": ("consumer", "session", "offset"),
 }
+
+TEXTS = {
+    "names": {"name"},
+    "ids": {"name"},
+    "session_states": {"id", "epoch", "state", "body"},
+    "session_logs": {"id"},
+    "session_events": {"id", "kind", "actor", "data"},
+    "acknowledgements": {"subject"},
+    "cursors": {"consumer"},
+    "dead_letters": {"consumer", "reason"},
+}
+"""The columns that hold text: as bytes it could not be written back."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +94,7 @@ class Row:
 
     @property
     def where(self) -> str:
-        return " AND ".join(f"{column} = {_place(column)}" for column in KEYS[self.table])
+        return " AND ".join(f"{one} = {_place(self.table, one)}" for one in KEYS[self.table])
 
     def moved(self, column: str, value: object) -> Row:
         """The same row when a column has another value."""
@@ -85,8 +103,8 @@ class Row:
         return Row(self.table, key)
 
 
-def _place(column: str) -> str:
-    return "CAST(? AS TEXT)" if column == "name" else "?"
+def _place(table: str, column: str) -> str:
+    return "CAST(? AS TEXT)" if column in TEXTS.get(table, ()) else "?"
 
 
 def rows(raw: sqlite3.Connection, table: str) -> list[Row]:
@@ -97,15 +115,25 @@ def rows(raw: sqlite3.Connection, table: str) -> list[Row]:
 @contextmanager
 def flip(raw: sqlite3.Connection, row: Row, column: str, random_: random.Random) -> Iterator[None]:
     """Flip one bit of one column of one row, and put it right again at the end."""
-    read = f'SELECT "{column}" FROM {row.table} WHERE {row.where}'
-    [(value,)] = raw.execute(read, row.key)
-    write = f'UPDATE {row.table} SET "{column}" = {_place(column)} WHERE {row.where}'
-    bad = _write_flipped(raw, write, value, row, random_)
+    value, bad = flip_for_good(raw, row, column, random_)
     try:
         yield
     finally:
         there = row.moved(column, bad)
-        assert raw.execute(write, (value, *there.key)).rowcount == 1
+        assert raw.execute(_write(row, column), (value, *there.key)).rowcount == 1
+
+
+def flip_for_good(
+    raw: sqlite3.Connection, row: Row, column: str, random_: random.Random
+) -> tuple[object, object]:
+    """Flip one bit of one column of one row; return what was there, and what is."""
+    read = f'SELECT "{column}" FROM {row.table} WHERE {row.where}'
+    [(value,)] = raw.execute(read, row.key)
+    return value, _write_flipped(raw, _write(row, column), value, row, random_)
+
+
+def _write(row: Row, column: str) -> str:
+    return f'UPDATE {row.table} SET "{column}" = {_place(row.table, column)} WHERE {row.where}'
 
 
 def _write_flipped(
