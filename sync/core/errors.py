@@ -6,7 +6,13 @@
     ├── ProtocolError            close code, HTTP status and a reason for the client
     │   ├── MalformedMessage     4400  the bytes are not what the protocol says
     │   ├── InvalidName          4400  not a document name
-    │   ├── Forbidden            4403  no right to this document
+    │   ├── InvalidSession       4400  not a session, or not one of its test cases
+    │   ├── InvalidEvent         4400  not an event
+    │   │   └── EventTooLarge    4400  its data is over the limit
+    │   ├── Forbidden            4403  no right to this document or session, or to this step
+    │   ├── UnknownSession       4404
+    │   ├── IllegalStep          4409  not in this state; it knows which steps are open
+    │   ├── Sealed               4409  the session is stopped: its drafts are read-only
     │   ├── DocumentTooLarge     4413  the edit would take the document over its limit
     │   ├── MessageTooLarge      1009
     │   ├── InternalError        1011
@@ -17,6 +23,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -56,10 +63,51 @@ class InvalidName(ProtocolError):
     close_code, http_status = 4400, 400
 
 
+class InvalidSession(ProtocolError):
+    """What somebody says of a session cannot be."""
+
+    close_code, http_status = 4400, 422
+
+
+class InvalidEvent(ProtocolError):
+    """What somebody wants to publish is no event."""
+
+    close_code, http_status = 4400, 422
+
+
+class EventTooLarge(InvalidEvent):
+    """The data of what somebody wants to publish is over its limit."""
+
+
 class Forbidden(ProtocolError):
-    """The token gives no right to this document."""
+    """The token gives no right to this document or session, or to what was asked of it."""
 
     close_code, http_status = 4403, 403
+
+
+class UnknownSession(ProtocolError):
+    """There is no session of that id."""
+
+    close_code, http_status = 4404, 404
+
+
+class IllegalStep(ProtocolError):
+    """The session is not in a state for this; ``open_steps`` are what can be done."""
+
+    close_code, http_status = 4409, 409
+
+    def __init__(self, reason: str, open_steps: Sequence[str]) -> None:
+        super().__init__(reason)
+        self.open_steps = tuple(open_steps)
+
+
+class Sealed(ProtocolError):
+    """The document belongs to a session that is stopped."""
+
+    close_code, http_status = 4409, 409
+
+    def __init__(self, reason: str = "the session is stopped: its drafts are read-only") -> None:
+        super().__init__(reason)
 
 
 class DocumentTooLarge(ProtocolError):

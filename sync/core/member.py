@@ -28,6 +28,7 @@ class Echo(NamedTuple):
     ticket: int
     updates: Sequence[bytes]
     brought: Sequence[ClientClocks]
+    own: int = 0  # how many of the turn's edits the member wrote
 
 
 @dataclass(slots=True)
@@ -37,6 +38,7 @@ class Member:
     id: int
     subject: str
     writable: bool
+    sealed: bool = False  # it might write, were the document not sealed
     has_presence: bool = False
 
     # What it sent and the causal gate holds.

@@ -22,6 +22,7 @@ event loop. When a :class:`Rebuild` was returned, only :meth:`Room.flush`, :meth
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,6 +38,7 @@ from sync.core.errors import (
     NativeFailure,
     Overloaded,
     ProtocolError,
+    Sealed,
 )
 from sync.core.footprint import Footprint, missing
 from sync.core.guard import MAX_CLIENTS_STEP2, MAX_CLIENTS_UPDATE, inspect
@@ -136,9 +138,25 @@ class Room:
 
     def allow_writing(self, member: int, writable: bool) -> None:
         """The connection's rights changed."""
-        self._members[member].writable = writable
+        sender = self._members[member]
+        sender.writable, sender.sealed = writable, False
         if writable:
-            self._members[member].wrote_at = self.accepted + len(self._turn)
+            sender.wrote_at = self.accepted + len(self._turn)
+
+    def seal(self, member: int) -> None:
+        """The connection may write no more, and is closed when it tries: the session is stopped.
+
+        What the causal gate holds of it is let go, and a barrier behind that is never answered.
+        """
+        sender = self._members[member]
+        sender.writable, sender.sealed = False, True
+        if sender.waiting:
+            sender.forget_held()
+            self._holding.pop(member, None)
+
+    def may_write(self, member: int) -> bool:
+        """The connection may write, and the document is not sealed for it."""
+        return self._members[member].writable
 
     @property
     def members(self) -> int:
@@ -178,6 +196,12 @@ class Room:
     def held(self, member: int) -> int:
         """How many updates of a connection wait for what they stand on."""
         return len(self._members[member].held)
+
+    def unsaved(self, member: int) -> int:
+        """How many edits of a connection are not on disk: held, gathered, or on their way."""
+        sender = self._members[member]
+        gathered = [by for by, _ in self._turn].count(member)
+        return len(sender.held) + gathered + sum(echo.own for echo in sender.echoes)
 
     def unsaved_barrier_bytes(self, member: int) -> int:
         """Bytes of a connection's barriers that wait for the disk.
@@ -276,8 +300,7 @@ class Room:
 
     def _receive_update(self, sender: Member, edit: Edit, now: float) -> list[Action]:
         if not sender.writable:
-            empty = edit.footprint.empty
-            return [] if empty else [self._deny_writing(sender)]
+            return self._deny_news(sender, edit)
         if sender.adrift:
             return []  # I2: the step2 that was asked for contains it
         if sender.held:
@@ -287,12 +310,19 @@ class Room:
     def _receive_step2(self, sender: Member, edit: Edit, now: float) -> list[Action]:
         sender.answered()
         if not sender.writable:
-            denied = [self._deny_writing(sender)] if self._would_change(edit.footprint) else []
-            return denied + self._forgers(sender)
+            return self._deny_news(sender, edit) + self._forgers(sender)
         actions = self._admit(sender, edit, now)
         actions += self._forgers(sender)
         sender.settle_barriers()
         return actions + self._barriers_due(sender)
+
+    def _deny_news(self, sender: Member, edit: Edit) -> list[Action]:
+        """Refuse what would change the document; y-indexeddb sends readers' copies of it, too."""
+        if not self._would_change(edit.footprint):
+            return []
+        if sender.sealed:
+            return [Close(sender.id, Sealed())]
+        return [Send((sender.id,), denied_frame(READ_ONLY))]
 
     def _would_change(self, footprint: Footprint) -> bool:
         """It brings something new; a reader's step2 repeats all deletions that it knows of."""
@@ -311,9 +341,6 @@ class Room:
         sender.await_saved(payload)
         self._unsaved[sender.id] = sender
         return self._barriers_due(sender)
-
-    def _deny_writing(self, sender: Member) -> Action:
-        return Send((sender.id,), denied_frame(READ_ONLY))
 
     # -- the gate
 
@@ -507,21 +534,22 @@ class Room:
         tickets = {by: ticket for ticket, (by, _) in enumerate(turn, first)}
         edits = [persist for _, persist in turn]
         merged = _merged(edits)
+        own = Counter([by for by, _ in turn]) if len(tickets) > 1 else {}
         late = [m for m in self._unsaved.values() if m.whole_until > self.saved]
         at_once = {*tickets, *[member.id for member in late]}
         if readers := tuple([m for m in self._current() if m not in at_once]):
             actions += [Send(readers, update_frame(update)) for update in merged]
         for member in late:
             if member.id not in tickets:  # behind what it waits for
-                self._send_later(member, member.whole_until, edits, merged)
+                self._send_later(member, member.whole_until, edits, merged, 0)
         for writer, ticket in tickets.items():
             if (sender := self._members.get(writer)) is None:
                 continue
             if len(tickets) == 1 and sender.whole_until <= self.saved:
-                self._send_later(sender, ticket, edits, merged)
+                self._send_later(sender, ticket, edits, merged, len(turn))
             elif len(tickets) > self.limits.few_writers or sender.whole_until > self.saved:
                 sender.whole_until = ticket
-                self._send_later(sender, ticket, edits, merged)
+                self._send_later(sender, ticket, edits, merged, own.get(writer, len(turn)))
             else:
                 self._send_apart(sender, ticket, turn, actions)
 
@@ -530,16 +558,16 @@ class Room:
     ) -> None:
         """Send a writer the others' edits of this turn now, and its own when they are on disk."""
         own = [persist for by, persist in turn if by == sender.id]
-        self._send_later(sender, ticket, own, _merged(own))
+        self._send_later(sender, ticket, own, _merged(own), len(own))
         if sender.behind is None:
             others = _merged([persist for by, persist in turn if by != sender.id])
             actions += [Send((sender.id,), update_frame(update)) for update in others]
 
     def _send_later(
-        self, member: Member, ticket: int, edits: list[Persist], merged: list[bytes]
+        self, member: Member, ticket: int, edits: list[Persist], merged: list[bytes], own: int
     ) -> None:
         brought = [clocks for persist in edits for clocks in persist.clients]
-        member.echoes.append(Echo(ticket, merged, brought))
+        member.echoes.append(Echo(ticket, merged, brought, own))
         self._unsaved[member.id] = member
 
     # -- the disk

@@ -7,7 +7,7 @@ import json
 import pycrdt
 import pytest
 
-from sync.core.content import content, root_kinds
+from sync.core.content import content, maps_and_texts, root_kinds
 from sync.core.crdt import ARRAY, MAP, TEXT, XML, Replica
 from tests.core.authors import EMPTY, Author
 
@@ -79,3 +79,23 @@ def test_what_two_people_wrote_into_one_root_is_one_root() -> None:
     bob = Author(8, alice.write("hello "))
     bob.write("world")
     assert content(Replica(bob.everything()).encode()) == {"notes": "hello world"}
+
+
+def test_roots_whose_kind_is_known() -> None:
+    author = Author(7)
+    author.put("k", 1)
+    author.put("nested", pycrdt.Map({"a": [1]}))
+    author.write("hello")
+    author.edit(lambda: author.array.append(1))
+    read = maps_and_texts(author.everything(), ["form", "missing"], ["notes", "nothing"])
+    assert read == {"form": {"k": 1, "nested": {"a": [1]}}, "notes": "hello"}
+
+
+def test_a_root_of_another_kind_than_was_thought_is_no_harm() -> None:
+    author = Author(7)
+    author.put("k", 1)
+    author.write("hello")
+    author.edit(lambda: author.array.append(1))
+    read = maps_and_texts(author.everything(), ["list", "notes"], ["form"])
+    assert not any(read.values())
+    assert content(author.everything()) == {"form": {"k": 1}, "list": [1], "notes": "hello"}

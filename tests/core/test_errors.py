@@ -12,20 +12,29 @@ from sync.core.errors import (
     DraftsyncError,
     Draining,
     Forbidden,
+    IllegalStep,
     InternalError,
+    InvalidEvent,
     InvalidName,
+    InvalidSession,
     MalformedMessage,
     MessageTooLarge,
     NativeFailure,
     Overloaded,
     ProtocolError,
+    Sealed,
+    UnknownSession,
     close_reason,
 )
 
 ANSWERS = [
     (MalformedMessage, 4400, 400),
     (InvalidName, 4400, 400),
+    (InvalidSession, 4400, 422),
+    (InvalidEvent, 4400, 422),
     (Forbidden, 4403, 403),
+    (UnknownSession, 4404, 404),
+    (Sealed, 4409, 409),
     (DocumentTooLarge, 4413, 413),
     (MessageTooLarge, 1009, 413),
     (InternalError, 1011, 500),
@@ -44,7 +53,13 @@ def test_an_error_knows_its_close_code_and_status(
 
 
 def test_the_table_is_complete() -> None:
-    assert {error for error, _, _ in ANSWERS} == set(ProtocolError.__subclasses__())
+    assert {error for error, _, _ in ANSWERS} | {IllegalStep} == set(ProtocolError.__subclasses__())
+
+
+def test_an_illegal_step_knows_those_that_are_open() -> None:
+    refused = IllegalStep("why", ["join", "start"])
+    assert (refused.close_code, refused.http_status) == (4409, 409)
+    assert refused.open_steps == ("join", "start")
 
 
 def test_the_drawn_tree_names_every_error() -> None:

@@ -1287,3 +1287,43 @@ def test_barriers_behind_a_held_update_are_not_waited_for_by_the_shell(alice: Au
     scene.barrier(ALICE, b"behind")
     assert scene.room.held(ALICE) == 1
     assert scene.room.unsaved_barrier_bytes(ALICE) == 0
+
+
+# -- what is not on disk
+
+
+@pytest.mark.parametrize("writers", range(1, 7))
+def test_everybodys_edits_that_are_not_on_disk(writers: int) -> None:
+    """However they are sent to others: alone, apart, or as a whole turn."""
+    scene = Scene().joined(*range(1, writers + 1))
+    authors = {n: Author(n) for n in range(1, writers + 1)}
+    for _turn in range(3):
+        for n, author in authors.items():
+            scene.take(n, *[author.put("k", edit) for edit in range(n)])
+        scene.flush()
+    scene.take(1, authors[1].put("k", "gathered"))
+    assert [scene.room.unsaved(n) for n in authors] == [3 * n + (n == 1) for n in authors]
+    per_turn = sum(authors)
+    scene.commit(per_turn)
+    assert [scene.room.unsaved(n) for n in authors] == [2 * n + (n == 1) for n in authors]
+    scene.settle()
+    assert [scene.room.unsaved(n) for n in authors] == [0] * writers
+
+
+def test_a_reader_has_nothing_that_is_not_on_disk(scene: Scene, alice: Author) -> None:
+    scene.update(ALICE, alice.write("a"))
+    scene.flush()
+    assert (scene.room.unsaved(ALICE), scene.room.unsaved(BOB)) == (1, 0)
+
+
+def test_what_is_held_is_not_on_disk(scene: Scene, alice: Author) -> None:
+    alice.write("lost ")
+    scene.update(ALICE, alice.write("two "), alice.write("three"))
+    assert scene.room.unsaved(ALICE) == 2
+
+
+def test_who_may_write_until_the_session_is_stopped(scene: Scene) -> None:
+    scene.join(7, writable=False)
+    assert (scene.room.may_write(ALICE), scene.room.may_write(7)) == (True, False)
+    scene.room.seal(ALICE)
+    assert not scene.room.may_write(ALICE)
