@@ -36,7 +36,7 @@ from sync.client import ClientError
 from sync.core.content import content
 from sync.core.names import document_name
 from sync.core.replay import replay
-from sync.server.listener import bind
+from sync.server.address import bind
 
 DRAFT = "drafts/refund-042"
 DAY = 24 * 3600.0

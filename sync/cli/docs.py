@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
-import anyio
 import typer
-from rich.console import Console
 from rich.json import JSON
 from rich.table import Table
 
-from persistence.store import NOWHERE, Head, Reader, StoredDocument, StoreError
-from sync.cli import compose, options
+from persistence.store import NOWHERE, Head, Reader, StoredDocument
+from sync.cli import options, screen
+from sync.cli.reading import with_reader
 from sync.core.content import content
 from sync.core.errors import InvalidName, NativeFailure
 from sync.core.names import document_name
 from sync.core.replay import replay
 from sync.server.deep_stack import run_deep
-from sync.server.settings import Settings
 
 app = typer.Typer(help="Look into the drafts.", no_args_is_help=True)
-
-_R = TypeVar("_R")
-
-_ANY_WIDTH = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +60,11 @@ def list_documents(
     async def read(reader: Reader) -> list[Head]:
         return await reader.heads(prefix)
 
-    heads = _with_reader(read, options.settings(config, database=database))
+    heads = with_reader(read, options.settings(config, database=database))
     if json_output:
         typer.echo(json.dumps([_head_json(head) for head in heads], indent=2, ensure_ascii=False))
     else:
-        _print(_list_table(heads))
+        screen.show(_list_table(heads))
 
 
 @app.command()
@@ -94,7 +86,7 @@ def show(
     async def read(reader: Reader) -> tuple[str, StoredDocument]:
         return reader.epoch, await reader.load(document)
 
-    epoch, stored = _with_reader(read, options.settings(config, database=database))
+    epoch, stored = with_reader(read, options.settings(config, database=database))
     if stored.head == NOWHERE and not stored.damaged:
         options.failed(f"there is no document {name!r} in this database")
     try:
@@ -107,17 +99,6 @@ def show(
         _print_document(shown)
     for damage in shown.damaged:
         typer.echo(f"damaged: {damage}", err=True)
-
-
-def _with_reader(read: Callable[[Reader], Awaitable[_R]], settings: Settings) -> _R:
-    async def run() -> _R:
-        async with compose.open_reader(settings) as reader:
-            return await read(reader)
-
-    try:
-        return anyio.run(run)
-    except StoreError as error:
-        options.failed(str(error))
 
 
 def _shown(stored: StoredDocument, epoch: str) -> Shown:
@@ -174,8 +155,8 @@ def _print_document(shown: Shown) -> None:
                 table.add_row(f"{root}.{key}", _cell(item))
         else:
             table.add_row(root, _cell(value))
-    _print(f"{shown.name}   position {shown.position}, {shown.size:,} bytes")
-    _print(table)
+    screen.show(f"{shown.name}   position {shown.position}, {shown.size:,} bytes")
+    screen.show(table)
 
 
 def _cell(value: object) -> str | JSON:
@@ -184,9 +165,3 @@ def _cell(value: object) -> str | JSON:
 
 def _time(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, UTC).isoformat(sep=" ", timespec="seconds")
-
-
-def _print(what: object) -> None:
-    """To a terminal as it is wide; to a pipe without colours or cuts."""
-    width = None if sys.stdout.isatty() else _ANY_WIDTH
-    Console(width=width, highlight=False, markup=False).print(what)

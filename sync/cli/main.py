@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
-import anyio
 import typer
 
-from auth.access import Verifier
-from auth.keys import KeySet
 from auth.tokens import mint
-from persistence.store import StoreError
-from sync.cli import compose, docs, options
+from sync.cli import docs, options, sessions, webhooks
 from sync.cli.demo import demo
-from sync.server import serving
-from sync.server.settings import Settings
-from sync.server.telemetry import configure_logging, logger
 
 app = typer.Typer(
     name="draftsync",
@@ -30,9 +19,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(docs.app, name="docs")
+app.add_typer(sessions.app, name="sessions")
+app.add_typer(webhooks.app, name="webhooks")
 app.command()(demo)
-
-log = logger(__name__)
 
 
 @app.command()
@@ -68,6 +57,17 @@ def serve(
     max_token_ttl: Annotated[
         float | None, typer.Option(help="Longest life of a token, seconds [default: 30 days].")
     ] = None,
+    webhook: Annotated[
+        list[str] | None,
+        typer.Option(help="URL that sessions' events are sent to, signed; repeatable."),
+    ] = None,
+    webhook_secret: Annotated[
+        str | None,
+        typer.Option(help="whsec_ and base64, to sign them with (better: environment)."),
+    ] = None,
+    webhook_attempts: Annotated[
+        int | None, typer.Option(help="Until an event is a dead letter [default: 12].")
+    ] = None,
     message_rate: Annotated[
         float | None,
         typer.Option(help="Messages a second per connection; 0: any number [default: 500]."),
@@ -94,6 +94,9 @@ def serve(
         float | None,
         typer.Option(help="How long what a snapshot contains is kept as history [default: ever]."),
     ] = None,
+    event_seconds: Annotated[
+        float | None, typer.Option(help="How long sessions' events are kept [default: ever].")
+    ] = None,
     memory_limit: Annotated[
         int | None,
         typer.Option(help="Bytes of address space; 0: any number [default: 8589934592]."),
@@ -106,6 +109,10 @@ def serve(
     allow_origin: Annotated[
         list[str] | None, typer.Option(help="Origin of pages that may connect; repeatable.")
     ] = None,
+    metrics_bind: Annotated[
+        str | None,
+        typer.Option(help="HOST:PORT for /metrics, and only there [default: where everything is]."),
+    ] = None,
     log_format: Annotated[str | None, typer.Option(help="text or json [default: text].")] = None,
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error [default: info].")
@@ -116,55 +123,13 @@ def serve(
     Every option is also an environment variable, DRAFTSYNC_<OPTION>, and a key of draftsync.toml.
     """
     given = {name: value for name, value in locals().items() if name != "config"}
-    if not allow_origin:
-        del given["allow_origin"]
+    for several in ("allow_origin", "webhook"):
+        if not given[several]:
+            del given[several]
     settings = options.settings(config, **given)
-    configure_logging(settings.log_format, settings.log_level)
-    try:
-        keys = compose.key_source(settings)
-        verifier = compose.verifier(settings, keys)
-    except compose.BadSettings as error:
-        options.usage_error(str(error))
-    watched = keys if isinstance(keys, KeySet) else None
+    from sync.cli.running import run  # the server takes a second to import; others need none of it
 
-    async def main(stop: asyncio.Event) -> int:
-        return await _serve(settings, verifier, watched, stop)
-
-    code = serving.run(main, settings)
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(code)  # whatever still hangs: all that was acknowledged is on disk
-
-
-async def _serve(
-    settings: Settings, verifier: Verifier, keys: KeySet | None, stop: asyncio.Event
-) -> int:
-    async def ready(address: str) -> None:
-        print(f"draftsync ready {address}", flush=True)
-
-    code = 0
-    try:
-        async with anyio.create_task_group() as tasks:
-            if keys is not None:
-                tasks.start_soon(keys.keep_fresh)
-            await serving.serve(
-                settings, lambda: compose.open_store(settings), verifier, stop, ready
-            )
-            tasks.cancel_scope.cancel()
-    except* (StoreError, OSError) as group:
-        for reason in _reasons(group):
-            log.error("cannot serve", reason=reason)
-        code = options.FAILED
-    return code
-
-
-def _reasons(group: BaseExceptionGroup[BaseException]) -> Iterator[str]:
-    """What went wrong, in however many task groups it is wrapped."""
-    for error in group.exceptions:
-        if isinstance(error, BaseExceptionGroup):
-            yield from _reasons(error)
-        else:
-            yield str(error)
+    run(settings)
 
 
 @app.command()

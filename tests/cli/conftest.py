@@ -9,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from sync.cli import main as main_module
+from sync.cli import running
 
 SECRET = "5ecret-" + "0123456789abcdef" * 4
 
@@ -21,11 +22,11 @@ def nobodys_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
 
     Nor does a command that runs in this process change how the tests log.
     """
-    monkeypatch.setattr(main_module, "configure_logging", lambda *_: None)
+    monkeypatch.setattr(running, "configure_logging", lambda *_: None)
     monkeypatch.chdir(tmp_path)
     for name in ("SECRET", "PUBLIC_KEY", "AUDIENCE", "ISSUER"):
         monkeypatch.delenv(f"DRAFTSYNC_JWT_{name}", raising=False)
-    for name in ("HOST", "PORT", "DATABASE", "CONFIG", "JWKS_URL", "ALLOW_ORIGIN"):
+    for name in ("HOST", "PORT", "DATABASE", "CONFIG", "JWKS_URL", "ALLOW_ORIGIN", "URL", "TOKEN"):
         monkeypatch.delenv(f"DRAFTSYNC_{name}", raising=False)
 
 

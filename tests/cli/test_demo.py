@@ -29,7 +29,7 @@ from sync.cli.demo_screens import Content
 from sync.cli.demo_story import Edit
 from sync.client import DocumentClient
 from sync.core.content import content
-from sync.server.listener import bind
+from sync.server.address import bind
 from tests.support.service import ROOT
 
 PATIENCE = 60.0

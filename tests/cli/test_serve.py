@@ -17,8 +17,7 @@ import anyio
 import pytest
 from anyio.streams.buffered import BufferedByteReceiveStream
 
-from sync.cli import compose
-from sync.cli import main as main_module
+from sync.cli import compose, running
 from sync.server import serving
 from sync.server.settings import Settings, load_settings
 from tests.cli.conftest import SECRET, Run
@@ -192,7 +191,7 @@ async def why_it_does_not_serve(caplog: pytest.LogCaptureFixture, **options: Any
     settings = await anyio.to_thread.run_sync(read)
     checked = compose.verifier(settings, compose.key_source(settings))
     with anyio.fail_after(10):
-        assert await main_module._serve(settings, checked, None, asyncio.Event()) == 1
+        assert await running.serve(settings, checked, None, asyncio.Event()) == 1
     (record,) = [each for each in caplog.records if each.getMessage() == "cannot serve"]
     reason = record.__dict__["reason"]
     assert isinstance(reason, str)

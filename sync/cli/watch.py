@@ -1,0 +1,284 @@
+"""``draftsync sessions watch``: what goes on in a session now, as the running service tells it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext, suppress
+from typing import Annotated, Any, Protocol
+
+import anyio
+import typer
+from rich.console import Console, ConsoleDimensions
+from rich.live import Live
+
+from sync.cli import options, screen
+from sync.cli.http import (
+    Service,
+    ServiceError,
+    Token,
+    Unreachable,
+    Url,
+    open_service,
+    service_url,
+    token_source,
+)
+from sync.cli.watch_screen import event_text, frame, summary
+
+RECENT = 8
+"""Events that are shown, and read at the beginning."""
+
+RATE_SECONDS = 10.0
+"""Over which the rate of events is measured."""
+
+DRAW_SECONDS = 0.25
+RETRY_SECONDS = 1.0
+
+_ANY_HEIGHT = 10_000
+
+Json = dict[str, Any]
+
+
+class Watched:
+    """What is known of a session, as it comes."""
+
+    def __init__(self, session: str) -> None:
+        self.session = session
+        self.status: Json | None = None
+        self.events: deque[Json] = deque(maxlen=RECENT)
+        self.offset = 0  # of the last event that came
+        self.trouble: str | None = None
+        self.changed = anyio.Event()
+        self._tops: deque[tuple[float, int]] = deque()
+
+    @property
+    def stopped(self) -> bool:
+        """It is stopped, and everything that happened in it has come."""
+        status = self.status
+        return bool(
+            status
+            and status["state"] == "stopped"
+            and not self.trouble
+            and self.offset >= status["top"]
+        )
+
+    def take_status(self, status: Json, now: float) -> None:
+        """``now``: seconds by any clock."""
+        self.status, self.trouble = status, None
+        self._tops.append((now, int(status["top"])))
+        while now - self._tops[0][0] > RATE_SECONDS:
+            self._tops.popleft()
+        self._tell()
+
+    def take_event(self, event: Json) -> bool:
+        """Whether it is new: after a reconnection some come again."""
+        if event["offset"] <= self.offset:
+            return False
+        self.offset = event["offset"]
+        self.events.append(event)
+        self._tell()
+        return True
+
+    def take_trouble(self, reason: str) -> None:
+        """The service does not answer; what is known is of before."""
+        self.trouble = reason
+        self._tell()
+
+    @property
+    def rate(self) -> float | None:
+        """Events a second of late; None at first."""
+        (began, first), (now, top) = (
+            (self._tops[0], self._tops[-1]) if self._tops else ((0, 0), (0, 0))
+        )
+        return (top - first) / (now - began) if now > began else None
+
+    def _tell(self) -> None:
+        self.changed.set()
+        self.changed = anyio.Event()
+
+
+class View(Protocol):
+    """Where it is shown."""
+
+    def event(self, event: Json) -> None:
+        """An event came."""
+
+    def status(self, watched: Watched) -> None:
+        """The status was asked for, or cannot be."""
+
+
+class Lines:
+    """For a pipe: a line for each event, and one when the status is another one."""
+
+    def __init__(self, out: Console) -> None:
+        self._out = out
+        self._last = ""
+
+    def event(self, event: Json) -> None:
+        self._out.print(event_text(event))
+
+    def status(self, watched: Watched) -> None:
+        text = summary(watched.status, watched.trouble).plain
+        if text != self._last:
+            self._out.print(text)
+            self._last = text
+
+
+class JsonLines:
+    """For programs: the same as JSON, one object on each line."""
+
+    def __init__(self) -> None:
+        self._last = ""
+
+    def event(self, event: Json) -> None:
+        _echo({"type": "event"} | event)
+
+    def status(self, watched: Watched) -> None:
+        text = summary(watched.status, watched.trouble).plain
+        if text != self._last:
+            self._last = text
+            told = {"type": "status", "status": watched.status}
+            _echo(
+                told if watched.trouble is None else {"type": "trouble", "reason": watched.trouble}
+            )
+
+
+class Screen:
+    """For a terminal: drawn anew, some times a second at most."""
+
+    def __init__(self, live: Live) -> None:
+        self._live = live
+
+    def event(self, event: Json) -> None:
+        pass  # it is drawn with the rest
+
+    def status(self, watched: Watched) -> None:
+        self._live.update(frame(watched, self._live.console.size), refresh=True)
+
+
+def _echo(told: Json) -> None:
+    typer.echo(json.dumps(told, ensure_ascii=False))
+
+
+def watch(
+    session: Annotated[str, typer.Argument(metavar="ID", help="The session's id.")],
+    url: Url = None,
+    token: Token = None,
+    once: Annotated[bool, typer.Option("--once", help="Show what is now, and end.")] = False,
+    interval: Annotated[
+        float, typer.Option(min=0.1, help="Seconds between two questions for the status.")
+    ] = 1.0,
+    config: options.Config = None,
+    json_output: options.Json = False,
+) -> None:
+    """Watch a session live.
+
+    Who is there, on which draft, how far they are, and what happens, as the running service tells
+    it. On a terminal a table is kept up to date; a pipe gets a line for
+    each event and each change. It ends when the session is stopped, and with Ctrl-C.
+
+    For example: draftsync sessions watch refunds-7 --url http://127.0.0.1:3001
+    """
+    settings = options.settings(config, url=url, token=token)
+    where, who = service_url(settings), token_source(settings)
+
+    async def run() -> None:
+        async with open_service(where, who) as service:
+            watched = await _first(service, session)
+            if once:
+                _show_once(watched, json_output)
+            else:
+                await _watch(service, watched, interval, json_output)
+
+    failures: list[BaseException] = []
+    with suppress(KeyboardInterrupt):
+        try:
+            anyio.run(run)
+        except* ServiceError as group:
+            failures.append(_first_of(group))
+    if failures:
+        options.failed(str(failures[0]))
+
+
+def _first_of(group: BaseExceptionGroup[ServiceError]) -> BaseException:
+    error: BaseException = group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+async def _first(service: Service, session: str) -> Watched:
+    """What is now. Raises ServiceError."""
+    watched = Watched(session)
+    status = await service.get("sessions", session, "status")
+    after = max(0, status["top"] - RECENT)
+    page = await service.get("sessions", session, "events", after=after, limit=RECENT)
+    for event in page["events"]:
+        watched.take_event(event)
+    watched.take_status(status, time.monotonic())
+    return watched
+
+
+def _show_once(watched: Watched, json_output: bool) -> None:
+    if json_output:
+        _echo(watched.status or {})
+    else:
+        out = screen.console()
+        size = ConsoleDimensions(out.width, _ANY_HEIGHT)
+        out.print(frame(watched, size))
+
+
+async def _watch(service: Service, watched: Watched, interval: float, json_output: bool) -> None:
+    with _view(json_output) as view:
+        for event in watched.events:
+            view.event(event)
+        view.status(watched)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(_ask, service, watched, interval)
+            tasks.start_soon(_listen, service, watched, view)
+            while not watched.stopped:
+                await watched.changed.wait()
+                await anyio.sleep(DRAW_SECONDS)  # what comes meanwhile is drawn together
+                view.status(watched)
+            tasks.cancel_scope.cancel()
+
+
+def _view(json_output: bool) -> AbstractContextManager[View]:
+    out = screen.console()
+    if json_output:
+        return nullcontext(JsonLines())
+    if not out.is_terminal:
+        return nullcontext(Lines(out))
+    return _on_screen(out)
+
+
+@contextmanager
+def _on_screen(out: Console) -> Iterator[Screen]:
+    with Live(console=out, auto_refresh=False, vertical_overflow="crop") as live:
+        yield Screen(live)
+
+
+async def _ask(service: Service, watched: Watched, interval: float) -> None:
+    """Ask for the status, now and then."""
+    while True:
+        await anyio.sleep(interval)
+        try:
+            status = await service.get("sessions", watched.session, "status")
+        except Unreachable as error:
+            watched.take_trouble(str(error))
+        else:
+            watched.take_status(status, time.monotonic())
+
+
+async def _listen(service: Service, watched: Watched, view: View) -> None:
+    """Have the events sent, and come back whenever the stream ends."""
+    while True:
+        with suppress(Unreachable):
+            told = service.stream("sessions", watched.session, "events", after=watched.offset)
+            async with aclosing(told):
+                async for _, message in told:
+                    if message["type"] == "event" and watched.take_event(message):
+                        view.event(message)
+        await anyio.sleep(RETRY_SECONDS)
