@@ -26,6 +26,7 @@ from auth.errors import KeysUnavailable as KeysUnavailable
 from auth.errors import TokenExpired as TokenExpired
 from auth.errors import TokenInvalid as TokenInvalid
 from auth.errors import TokenMissing as TokenMissing
+from auth.errors import TooManyTickets as TooManyTickets
 
 
 class Access(enum.IntEnum):
@@ -125,4 +126,29 @@ class Verifier(Protocol):
         TokenExpired, TokenInvalid, or KeysUnavailable when it cannot be checked now.
         May wait a few seconds for keys that are not at hand; otherwise it returns without waiting.
         It is costly enough (160-400 microseconds) to be done once per connection.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What stands for a token, once."""
+
+    text: str = field(repr=False)  # 256 random bits
+    expires_at: float  # seconds since the Unix epoch
+
+
+class Tickets(Protocol):
+    """Gives out tickets and takes them back."""
+
+    def issue(self, identity: Identity) -> Ticket:
+        """Make a ticket that stands for somebody.
+
+        Raises TooManyTickets while too many of theirs, or of all, are unused.
+        """
+
+    def redeem(self, ticket: str) -> Identity:
+        """Take a ticket back and return whom it stands for, exactly as the token told.
+
+        It is good for one time, within 30 s. Raises TokenInvalid for any other text, and
+        TokenExpired when the token that it stands for has expired.
         """

@@ -6,6 +6,7 @@ Errors::
     ├── TokenMissing     4401  401   nothing was presented
     ├── TokenInvalid     4401  401   not a token that this server can accept, now or later
     ├── TokenExpired     4401  401   it was good once; the reason begins with "token-expired"
+    ├── TooManyTickets   1013  429   too many tickets wait to be used: try again later
     └── KeysUnavailable  1013  503   the server has no key to check it with: try again later
 
 Every error knows its answer: the WebSocket close code, the HTTP status, and a reason made for the
@@ -58,5 +59,17 @@ class KeysUnavailable(AuthError):
 
     def __init__(
         self, reason: str = "the keys that verify tokens cannot be reached: try again later"
+    ) -> None:
+        super().__init__(reason)
+
+
+class TooManyTickets(AuthError):
+    """No ticket can be given now, since so many wait to be used."""
+
+    close_code = 1013
+    http_status = 429
+
+    def __init__(
+        self, reason: str = "too many tickets are unused on this server: try again in 30 s"
     ) -> None:
         super().__init__(reason)

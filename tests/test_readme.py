@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 import textwrap
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
+import sync.client.events  # noqa: F401 - or the example imports it on the event loop
 from tests.support.npm import WIRE, node_command
 from tests.support.service import ServiceProcess
 
@@ -26,7 +29,8 @@ def blocks(language: str) -> list[str]:
 
 
 def commands() -> list[str]:
-    lines = [line for block in blocks("console") for line in block.splitlines()]
+    whole = [block.replace("\\\n", " ") for block in blocks("console")]
+    lines = [line for block in whole for line in block.splitlines()]
     return [line.removeprefix("$ ").partition("    #")[0].strip() for line in lines]
 
 
@@ -45,7 +49,7 @@ def shell(script: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 def test_every_block_is_of_a_kind_that_is_run() -> None:
     assert {kind for kind, _ in FENCE.findall(README)} == {"console", "js", "python", "text"}
-    assert {line.split()[0] for line in commands()} == {"make", "export", "draftsync"}
+    assert {line.split()[0] for line in commands()} == {"make", "export", "draftsync", "curl"}
 
 
 @pytest.mark.parametrize(
@@ -66,14 +70,23 @@ def test_the_commands_of_a_checkout(command: str, quick: str) -> None:
 
 async def test_the_commands_to_run_it_and_look_inside(tmp_path: Path) -> None:
     """In the order of the page, in one shell; ``serve`` in the background on a free port."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl was not found")
     script = []
     for command in commands():
         if command.startswith("draftsync serve"):
             script.append(
                 f"{command} --port 0 > ready & server=$!\n"
                 "trap 'kill $server; wait $server' EXIT\n"
-                "until grep -q 'draftsync ready' ready; do kill -0 $server; done"
+                "until grep -q 'draftsync ready' ready; do kill -0 $server; done\n"
+                "address=$(sed 's|.*//||' ready); export DRAFTSYNC_URL=http://$address"
             )
+        elif command.startswith("curl"):
+            script.append(
+                command.replace("curl", "curl --fail", 1).replace("localhost:3001", "$address")
+            )
+        elif command.startswith("draftsync sessions watch"):
+            script.append(f"{command} --once")
         elif command.startswith("draftsync token"):
             script.append(f"token=$({command})")
             script.append(f"{sys.executable} {ROOT}/tests/support/one_edit.py ready $token")
@@ -83,6 +96,8 @@ async def test_the_commands_to_run_it_and_look_inside(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert "drafts/42" in done.stdout
     assert '"verdict": "pass"' in done.stdout
+    assert "Help desk agent" in done.stdout
+    assert "session,evaluator,name,role,case" in done.stdout
 
 
 def adapted(code: str, service: ServiceProcess) -> str:
@@ -95,7 +110,7 @@ def adapted(code: str, service: ServiceProcess) -> str:
 async def test_the_javascript(tmp_path: Path) -> None:
     """Both blocks as one module; the second needs a provider that has connected."""
     node = node_command()
-    connect, saved = blocks("js")
+    connect, saved, _ = blocks("js")
     async with ServiceProcess(tmp_path / "readme.db") as service:
         token = service.token("alice", docs={"drafts/*": "write"})
         code = f"""
@@ -106,17 +121,73 @@ async def test_the_javascript(tmp_path: Path) -> None:
             await new Promise(done => provider.once('sync', done))
             {saved}
         """
-        module = WIRE / f"readme-{os.getpid()}.mjs"  # beside the packages, where node looks
-        module.write_text(code)
-        try:
-            done = await anyio.run_process([node, str(module)], check=False)
-        finally:
-            module.unlink()
-        assert done.stdout == b"saved", done.stderr.decode()
+        assert await output(node, code) == "saved"
+
+
+async def output(node: str, code: str) -> str:
+    """What a module prints that imports the packages of the tests."""
+    module = anyio.Path(WIRE) / f"readme-{os.getpid()}.mjs"  # beside them, where node looks
+    await module.write_text(code)
+    try:
+        done = await anyio.run_process([node, str(module)], check=False)
+    finally:
+        await module.unlink()
+    assert not done.returncode, done.stderr.decode()
+    return done.stdout.decode()
+
+
+@pytest.mark.node
+async def test_the_javascript_of_events(tmp_path: Path) -> None:
+    node = node_command()
+    *_, events = blocks("js")
+    async with ServiceProcess(tmp_path / "readme.db") as service:
+        token = await a_session(service)
+        code = f"""
+            console.log = (...what) => {{
+                process.stdout.write(JSON.stringify(what))
+                if (what[1] === 'review.note') process.exit(0)
+                note('well done')
+            }}
+            globalThis.WebSocket ??= (await import('ws')).default  // Node 20 has none of its own
+            const token = {token!r}, epoch = undefined, after = 0
+            {adapted(events, service)}
+        """
+        printed = await output(node, code)
+    assert '[1,"session.created"' in printed
+    assert '[2,"review.note",{"text":"well done"}]' in printed
+
+
+async def a_session(service: ServiceProcess) -> str:
+    """Create the session of the page; return the token of its lead."""
+    token = service.token("lena", sessions={"s1": "lead"})
+    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}) as http:
+        body = {"id": "s1", "project": "Help desk agent", "test_cases": ["refund"]}
+        answer = await http.post(f"{service.url}/api/v1/sessions", json=body)
+        assert answer.status_code == 201, answer.text
+    return token
+
+
+class Printed(Exception):
+    """The example has come to where it prints."""
+
+
+async def test_the_python_of_events(tmp_path: Path) -> None:
+    _, example = blocks("python")
+
+    def printed(*what: object) -> None:
+        raise Printed(*what)
+
+    async with ServiceProcess(tmp_path / "readme.db") as service:
+        names: dict[str, object] = {"token": await a_session(service), "print": printed}
+        imports, _, body = adapted(example, service).partition("\n\n")
+        exec(f"{imports}\nasync def example():\n{textwrap.indent(body, '    ')}", names)
+        with pytest.raises(Printed) as ended:
+            await names["example"]()  # type: ignore[operator] # made by the line above
+    assert ended.value.args == (2, "review.note", {"text": "well done"})
 
 
 async def test_the_python(tmp_path: Path) -> None:
-    (example,) = blocks("python")
+    example, _ = blocks("python")
     async with ServiceProcess(tmp_path / "readme.db") as service:
         names: dict[str, object] = {"token": service.token("alice", docs={"drafts/*": "write"})}
         imports, _, body = adapted(example, service).partition("\n\n")

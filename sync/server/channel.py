@@ -17,16 +17,17 @@ from auth.access import Identity
 from sync.core.errors import ProtocolError
 from sync.core.names import DocumentName
 from sync.server import patience
-from sync.server.connection import Connection, Verdict
+from sync.server.connection import Verdict
 from sync.server.hub import Hub
 from sync.server.outbox import MAX_BYTES
+from sync.server.service import C, Service
 from sync.server.telemetry import logger
 
 log = logger(__name__)
 
 
 class Channel(Protocol):
-    """Binary messages both ways: what pycrdt-websocket calls a channel.
+    """Messages both ways, all binary or all text in UTF-8: what pycrdt-websocket calls a channel.
 
     Iteration gives whole messages and ends when the client has gone; it may raise ProtocolError for
     a message that cannot be one. ``send`` returns when the message is on its way, and waits while
@@ -107,6 +108,17 @@ async def serve(
         connection = await hub.open(document, identity, outbox, reading.cancel)
     except ProtocolError as error:
         return Verdict.of(error)
+    return await attend(hub, connection, channel, outbox, reading)
+
+
+async def attend(
+    hub: Service[C],
+    connection: C,
+    channel: Channel,
+    outbox: ChannelOutbox,
+    reading: anyio.CancelScope,
+) -> Verdict | None:
+    """Serve a connection that was opened, whatever it is about."""
     try:
         async with anyio.create_task_group() as tasks:
             sent = anyio.Event()
@@ -122,7 +134,7 @@ async def serve(
     return connection.verdict
 
 
-async def _receive_all(hub: Hub, connection: Connection, channel: Channel) -> None:
+async def _receive_all(hub: Service[C], connection: C, channel: Channel) -> None:
     try:
         async for frame in channel:
             if (wait := hub.feed(connection, deque((frame,)))) is not None:
@@ -132,7 +144,7 @@ async def _receive_all(hub: Hub, connection: Connection, channel: Channel) -> No
 
 
 async def _send_all(
-    hub: Hub, connection: Connection, outbox: ChannelOutbox, channel: Channel, sent: anyio.Event
+    hub: Service[C], connection: C, outbox: ChannelOutbox, channel: Channel, sent: anyio.Event
 ) -> None:
     async def send(frame: bytes) -> None:
         try:

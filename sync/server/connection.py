@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -88,10 +89,20 @@ class Connection:
     id: int = field(default_factory=lambda: next(_ids))
     verdict: Verdict | None = None
     received: int = 0  # messages
+    sent: int = 0  # messages
+    fell_behind: int = 0  # times that what it missed was replaced by one diff
+    opened_at: float = field(default_factory=time.time)  # seconds since the Unix epoch
+    heard_at: float = field(default_factory=time.perf_counter)  # a message of its came
+    latency: float | None = None  # seconds of the last ping and its pong; None: not known
 
     @property
     def document(self) -> DocumentName:
         return self.resident.document
+
+    def note_round_trip(self, seconds: float) -> None:
+        """A ping was answered: the client is there."""
+        self.latency = seconds
+        self.heard_at = time.perf_counter()
 
     def end(self, verdict: Verdict) -> None:
         """Stop reading; nothing more is queued. The first verdict stands."""

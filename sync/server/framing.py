@@ -44,6 +44,8 @@ _REQUEST = (
 )
 """What every parser is told to begin with. The client has had its answer to its own request."""
 
+_WHOLE_TEXT = 0x81  # the first byte of a frame: final, text
+
 _RESPONSE = WSUpgradeResponse.create_101_response()
 _RUBBISH = memoryview(bytearray(READ_BYTES))  # where bytes go that nobody wants
 
@@ -289,6 +291,20 @@ class Framing(asyncio.BufferedProtocol):
                 self.feed(data)
         except OSError:  # there is no more, or there is but the client's reset
             pass
+
+
+def frame_header(first: int, size: int) -> bytes:
+    """The header of an unmasked frame (RFC 6455 section 5.2); ``first`` is its first byte."""
+    if size < 126:
+        return bytes((first, size))
+    if size < 2**16:
+        return bytes((first, 126)) + size.to_bytes(2, "big")
+    return bytes((first, 127)) + size.to_bytes(8, "big")
+
+
+def text_frame(text: bytes) -> bytes:
+    """One text message as a whole frame."""
+    return frame_header(_WHOLE_TEXT, len(text)) + text
 
 
 def _unacknowledged(transport: asyncio.Transport) -> int:

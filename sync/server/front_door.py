@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import cast
+from typing import Any, cast
 
+from auth.access import Identity
+from sync.core.event_channel import session_from_path, session_in_path
+from sync.core.session import SessionId
 from sync.server import deflate, patience
 from sync.server.admission import SYNC_PATH, Admission, DocumentRequest
+from sync.server.document_socket import DocumentSocket
+from sync.server.event_hub import EventHub
+from sync.server.event_socket import EventSocket
 from sync.server.framing import Framing
 from sync.server.handshake import MAX_HEAD, Upgrade, acceptance, read_upgrade
 from sync.server.http import HttpServer
 from sync.server.hub import Hub
 from sync.server.websocket import WebSocket
 
-_OURS = b"GET " + SYNC_PATH
+_OURS = (b"GET " + SYNC_PATH, b"GET /sessions/")
 _BLANK_LINE = re.compile(rb"\r\n\r\n|\n\r?\n")
 
 
@@ -27,14 +33,21 @@ class Reception:
     """What stands behind the door: where a connection goes, and all WebSockets that are open."""
 
     def __init__(
-        self, hub: Hub, admission: Admission, http: HttpServer, *, max_message: int
+        self,
+        hub: Hub,
+        events: EventHub,
+        admission: Admission,
+        http: HttpServer,
+        *,
+        max_message: int,
     ) -> None:
         self.http = http
         self.doors: set[FrontDoor] = set()  # of connections that go nowhere yet
         self._hub = hub
+        self._events = events
         self._admission = admission
         self._max_message = max_message
-        self._websockets: set[WebSocket] = set()
+        self._websockets: set[WebSocket[Any]] = set()
         self._all_gone = asyncio.Event()
         self._loop = asyncio.get_running_loop()
         self._sweep: asyncio.TimerHandle | None = None
@@ -45,12 +58,17 @@ class Reception:
 
     def websocket(self, upgrade: Upgrade | None) -> Framing | None:
         """What a connection is given to that asks for a WebSocket of ours; None for others."""
-        if upgrade is None or not upgrade.path.startswith(SYNC_PATH):
-            return None
-        if self._admission.foreign(upgrade.headers.get(b"origin")):
+        if upgrade is None or self._admission.foreign(upgrade.headers.get(b"origin")):
             return None  # refused there, in words
+        if upgrade.path.startswith(SYNC_PATH):
+            return self._document_socket(upgrade)
+        if (session := session_in_path(upgrade.path)) is not None:
+            return self._event_socket(upgrade, session)
+        return None
+
+    def _document_socket(self, upgrade: Upgrade) -> Framing:
         deflated = deflate.accepts(upgrade.headers.get(b"sec-websocket-extensions", b""))
-        websocket = WebSocket(
+        websocket = DocumentSocket(
             self._hub,
             lambda: self._admission.check(_document_request(upgrade)),
             max_message=self._max_message,
@@ -61,12 +79,27 @@ class Reception:
         answer = acceptance(upgrade.key, deflate.RESPONSE if deflated else b"")
         return Framing(websocket, answer, max_payload=self._max_message)
 
-    def _remember(self, websocket: WebSocket) -> None:
+    def _event_socket(self, upgrade: Upgrade, part: bytes) -> Framing:
+        async def admit() -> tuple[SessionId, Identity]:
+            session = session_from_path(part)
+            return session, await self._admission.identify(*_credentials(upgrade))
+
+        most = self._hub.limits.message
+        websocket = EventSocket(
+            self._events,
+            admit,
+            max_message=most,
+            on_opened=self._remember,
+            on_gone=self._forget,
+        )
+        return Framing(websocket, acceptance(upgrade.key, b""), max_payload=most)
+
+    def _remember(self, websocket: WebSocket[Any]) -> None:
         self._websockets.add(websocket)
         if self._sweep is None:
             self._sweep = self._loop.call_later(self._sweep_seconds, self._check_silence)
 
-    def _forget(self, websocket: WebSocket) -> None:
+    def _forget(self, websocket: WebSocket[Any]) -> None:
         self._websockets.discard(websocket)
         if not self._websockets:
             self._all_gone.set()
@@ -105,11 +138,12 @@ class Reception:
 
 
 def _document_request(upgrade: Upgrade) -> DocumentRequest:
-    return DocumentRequest(
-        upgrade.path.removeprefix(SYNC_PATH),
-        upgrade.query,
-        upgrade.headers.get(b"authorization", b""),
-    )
+    return DocumentRequest(upgrade.path.removeprefix(SYNC_PATH), *_credentials(upgrade))
+
+
+def _credentials(upgrade: Upgrade) -> tuple[bytes, bytes]:
+    """Query and ``Authorization`` of a request."""
+    return upgrade.query, upgrade.headers.get(b"authorization", b"")
 
 
 class FrontDoor(asyncio.Protocol):
@@ -143,11 +177,12 @@ class FrontDoor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         searched = max(0, len(self._read) - len(b"\r\n\r"))
         self._read += data
-        if not self._read.startswith(_OURS[: len(self._read)]):
+        read = self._read
+        if not any(read.startswith(ours[: len(read)]) for ours in _OURS):
             self._hand_to_http()
-        elif blank := _BLANK_LINE.search(self._read, searched):
+        elif blank := _BLANK_LINE.search(read, searched):
             self._hand_on(blank.start(), blank.end())
-        elif len(self._read) > MAX_HEAD:
+        elif len(read) > MAX_HEAD:
             self._hand_to_http()
 
     def _hand_on(self, end: int, rest: int) -> None:

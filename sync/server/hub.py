@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections import Counter, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,14 +25,17 @@ from sync.core.actions import Action, Close, Persist, Rebuild, Send
 from sync.core.errors import (
     Draining,
     Forbidden,
+    InternalError,
     MessageTooLarge,
     Overloaded,
     ProtocolError,
+    Sealed,
 )
 from sync.core.footprint import Footprint
 from sync.core.guard import MAX_CLIENTS_STEP2, MAX_CLIENTS_UPDATE
 from sync.core.names import DocumentName
 from sync.core.room import RoomLimits
+from sync.core.session import session_of
 from sync.core.yprotocol import (
     Barrier,
     Message,
@@ -50,7 +53,7 @@ from sync.server.connection import EXPIRED, Connection, Pace, Verdict, Wait
 from sync.server.journal import Journal
 from sync.server.outbox import Outbox
 from sync.server.rehearsal import Rehearsal, is_large
-from sync.server.resident import Resident
+from sync.server.resident import LastEdit, Resident
 from sync.server.rooms import Rooms
 from sync.server.snapshots import Snapshots
 from sync.server.telemetry import logger
@@ -63,6 +66,10 @@ MOST_STROKES = 256
 SLOW_SECONDS = 0.005
 SLOW_FACTOR = 4
 """A message that took longer makes its connection wait, for so many times as long."""
+
+
+MOST_SESSIONS, MOST_SUBJECTS = 1_000, 2_000
+"""Of which it is kept who wrote what last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,35 @@ class HubStatistics:
     unsaved_bytes: int
     failing: str | None
     draining: bool
+    edits: int  # on disk, since the start
+    edit_bytes: int
+    retries: int  # commits of edits that did not succeed
+    opened: int  # connections
+    closed: Mapping[int, int]  # connections, by close code; 0: the client went
+    refused: Mapping[int, int]  # those that were not opened, by close code
+    received: int  # messages
+    sent: int  # messages
+
+
+class LastEdits:
+    """Who wrote what last in a session's drafts, as far as this process knows. It is bounded."""
+
+    def __init__(self) -> None:
+        self._by_session: OrderedDict[str, dict[str, LastEdit]] = OrderedDict()
+
+    def known(self, session: str) -> Mapping[str, LastEdit]:
+        """By subject, for who only wants to know."""
+        return self._by_session.get(session, {})
+
+    def of(self, session: str) -> dict[str, LastEdit]:
+        """By subject, to be written to. Who opens a draft calls this: those used last are kept."""
+        found = self._by_session.setdefault(session, {})
+        self._by_session.move_to_end(session)
+        while len(self._by_session) > MOST_SESSIONS:
+            self._by_session.popitem(last=False)
+        for subject in list(found)[: len(found) - MOST_SUBJECTS]:
+            del found[subject]
+        return found
 
 
 class Hub:
@@ -124,15 +160,36 @@ class Hub:
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         self._subjects: Counter[str] = Counter()
         self._draining = False
+        self.sealed: set[str] = set()
+        """Sessions that are stopped, or about to be: see :meth:`seal`."""
+        self.last_edits = LastEdits()
+        self._opened = 0
+        self._closed: Counter[int] = Counter()
+        self._refused: Counter[int] = Counter()
+        self._received = self._sent = 0  # messages of connections that are closed
+
+    @property
+    def connections(self) -> Iterable[Connection]:
+        """Those that are open."""
+        return self._connections.values()
 
     def statistics(self) -> HubStatistics:
-        """What goes on."""
+        """What goes on; it takes a moment where there are thousands of connections."""
+        connections = self._connections.values()
         return HubStatistics(
             rooms=len(self.rooms),
             connections=len(self._connections),
             unsaved_bytes=self.journal.unsaved_bytes,
             failing=self.journal.failing,
             draining=self._draining,
+            edits=self.journal.committed,
+            edit_bytes=self.journal.committed_bytes,
+            retries=self.journal.retries,
+            opened=self._opened,
+            closed=dict(self._closed),
+            refused=dict(self._refused),
+            received=self._received + sum([each.received for each in connections]),
+            sent=self._sent + sum([each.sent for each in connections]),
         )
 
     # -- connections
@@ -152,17 +209,27 @@ class Hub:
         Raises Forbidden, Draining, and Overloaded when the document cannot be loaded now or the
         subject has too many connections.
         """
+        try:
+            resident, access = await self._resident_for(document, identity)
+        except ProtocolError as error:
+            self._refused[error.close_code] += 1
+            raise
+        limits = self.limits
+        pace = Pace(limits.message_rate, limits.message_burst)
+        connection = Connection(resident, identity, pace, outbox, stop_reading)
+        self._admit(resident, connection, access)
+        return connection
+
+    async def _resident_for(
+        self, document: DocumentName, identity: Identity
+    ) -> tuple[Resident, Access]:
         access = identity.document_access(document)
         if access is Access.NONE:
             raise Forbidden(f"this token gives no right to the document {document!r}")
         self._check_capacity(identity)
         resident = await self.rooms.open(document)
         self._check_capacity(identity)  # again: loading took time
-        limits = self.limits
-        pace = Pace(limits.message_rate, limits.message_burst)
-        connection = Connection(resident, identity, pace, outbox, stop_reading)
-        self._admit(resident, connection, access)
-        return connection
+        return resident, access
 
     def _check_capacity(self, identity: Identity) -> None:
         if self._draining:
@@ -173,15 +240,20 @@ class Hub:
 
     def _admit(self, resident: Resident, connection: Connection, access: Access) -> None:
         identity = connection.identity
+        self._opened += 1
         self._subjects[identity.subject] += 1
         self._connections[connection.id] = connection
         resident.connections[connection.id] = connection
         if resident.unload_timer is not None:
             resident.unload_timer.cancel()
             resident.unload_timer = None
+        if (session := session_of(resident.document)) is not None:
+            resident.last_edits = self.last_edits.of(session)
         self._watch_expiry(connection)
         writable = access is Access.WRITE
         joined = resident.room.join(connection.id, identity.subject, writable=writable)
+        if writable and self._is_sealed_for(connection):
+            resident.room.seal(connection.id)
         self._perform(resident, joined)
         log.info(
             "connection opened",
@@ -191,16 +263,27 @@ class Hub:
             access=access.name.lower(),
         )
 
+    def count_in(self, identity: Identity) -> None:
+        """Somebody has one more connection, of whatever kind. Raises Draining and Overloaded."""
+        self._check_capacity(identity)
+        self._subjects[identity.subject] += 1
+
+    def count_out(self, subject: str) -> None:
+        """Somebody has one connection less."""
+        self._subjects[subject] -= 1
+        if not self._subjects[subject]:
+            del self._subjects[subject]
+
     def close(self, connection: Connection) -> None:
         """The client has gone, or is to go: take it out of its room."""
         if self._connections.pop(connection.id, None) is None:
             return
         self._expiries.pop(connection.id).cancel()
-        subject = connection.identity.subject
-        self._subjects[subject] -= 1
-        if not self._subjects[subject]:
-            del self._subjects[subject]
+        self.count_out(connection.identity.subject)
         connection.outbox.finish()
+        self._closed[connection.verdict.code if connection.verdict else 0] += 1
+        self._received += connection.received
+        self._sent += connection.sent
         resident = connection.resident
         del resident.connections[connection.id]
         self._perform(resident, resident.room.leave(connection.id, self._now()))
@@ -228,7 +311,8 @@ class Hub:
         """
         wait: Awaitable[None] | None = None
         while frames and wait is None:
-            began, taken = time.perf_counter(), self._take_strokes(connection, frames)
+            began = connection.heard_at = time.perf_counter()
+            taken = self._take_strokes(connection, frames)
             if taken:
                 wait = self._toll(connection, began, taken)
             else:
@@ -399,6 +483,7 @@ class Hub:
             connection = resident.connections.get(member)
             if connection is not None:
                 connection.outbox.put(frame)
+                connection.sent += 1
                 if connection.outbox.full:
                     resident.slow.add(member)
 
@@ -425,6 +510,7 @@ class Hub:
             connection = resident.connections.get(member)
             if connection is not None and connection.outbox.full:  # it may have drained since
                 room.fall_behind(member)
+                connection.fell_behind += 1
 
     def drained(self, connection: Connection) -> None:
         """Everything in the connection's outbox was sent: what it missed meanwhile is due."""
@@ -451,9 +537,7 @@ class Hub:
 
     def _committed(self, resident: Resident, edits: list[Edit], position: Position) -> None:
         """What a flush accepted is on disk. The room hears of all of a commit at once."""
-        resident.position = position
-        resident.tail += len(edits)
-        resident.tail_size += sum(len(edit.update) for edit in edits)
+        resident.note_committed(edits, position)
         if not resident.commits:
             self._loop.call_soon(self._announce_commits, resident)
         resident.commits += len(edits)
@@ -490,8 +574,60 @@ class Hub:
         self._expiries.pop(connection.id).cancel()
         self._watch_expiry(connection)
         resident.room.allow_writing(connection.id, access is Access.WRITE)
+        if access is Access.WRITE and self._is_sealed_for(connection):
+            resident.room.seal(connection.id)
         expiry = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(identity.expires_at))
         connection.outbox.put(renewed_frame(expiry))
+
+    # -- stopped sessions
+
+    async def seal(self, session: str) -> None:
+        """Take no more edits of a session's drafts, but from administrators.
+
+        Returns when those that were taken are on disk. Who had them open to write goes on reading
+        until :meth:`close_sealed`.
+        """
+        self.sealed.add(session)
+        taken: list[tuple[Resident, int]] = []
+        for resident in self._drafts_of(session):
+            for connection in self._sealed_writers(resident):
+                resident.room.seal(connection.id)
+            self._flush(resident)
+            taken.append((resident, resident.room.accepted))
+        for resident, edits in taken:  # and not those that administrators make meanwhile
+            while resident.room.saved < edits:
+                await self.journal.progress()
+
+    def close_sealed(self, session: str) -> None:
+        """The session is stopped: close the connections that :meth:`seal` made readers of."""
+        self._close_writers(session, Sealed())
+
+    def unseal(self, session: str) -> None:
+        """The session could not be stopped: those connections may come again, and write."""
+        self._close_writers(session, InternalError("the session was not stopped: connect again"))
+        self.sealed.discard(session)
+
+    def _close_writers(self, session: str, error: ProtocolError) -> None:
+        for resident in self._drafts_of(session):
+            for connection in self._sealed_writers(resident):
+                self.end(connection, Verdict.of(error))
+
+    def _sealed_writers(self, resident: Resident) -> list[Connection]:
+        """Those that might write, were the session not stopped."""
+        return [
+            connection
+            for connection in resident.connections.values()
+            if connection.identity.document_access(connection.document) is Access.WRITE
+            and self._is_sealed_for(connection)
+        ]
+
+    def _drafts_of(self, session: str) -> list[Resident]:
+        return self.rooms.drafts(session)
+
+    def _is_sealed_for(self, connection: Connection) -> bool:
+        if connection.identity.administrator:
+            return False
+        return session_of(connection.document) in self.sealed
 
     # -- the end
 

@@ -11,6 +11,7 @@ acknowledged meanwhile, nothing forgotten.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -18,6 +19,7 @@ from typing import NamedTuple
 import anyio
 
 from persistence.store import Edit, Position, Store
+from sync.server.histogram import Histogram
 from sync.server.telemetry import logger
 
 log = logger(__name__)
@@ -42,6 +44,7 @@ _RETRY_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0)
 class _Submission(NamedTuple):
     edits: Sequence[Edit]
     size: int  # bytes
+    at: float  # of time.perf_counter: finer than the loop's clock
     committed: Callable[[Position], None]
 
 
@@ -79,6 +82,11 @@ class Journal:
         self._not_before = 0.0  # the next commit, while there is a crowd
         self.failing: str | None = None
         """Why the last commit did not succeed; None while all is well."""
+        self.committed = 0  # edits
+        self.committed_bytes = 0
+        self.retries = 0
+        self.latency = Histogram()
+        """From the submission of edits to when they are on disk."""
 
     def submit(self, edits: Sequence[Edit], committed: Callable[[Position], None]) -> None:
         """Take edits on their way to disk; never waits.
@@ -87,7 +95,7 @@ class Journal:
         once all are on disk.
         """
         size = sum([len(edit.update) for edit in edits])
-        self._queue.append(_Submission(edits, size, committed))
+        self._queue.append(_Submission(edits, size, time.perf_counter(), committed))
         self._crowd.note(edits[0].document, self._now())
         self._unsaved += 1
         self._bytes += size
@@ -141,8 +149,7 @@ class Journal:
     async def _commit(self, batch: list[_Submission]) -> None:
         edits = [edit for submission in batch for edit in submission.edits]
         position = await self._append(edits)
-        self._unsaved -= len(batch)
-        self._bytes -= sum([submission.size for submission in batch])
+        self._count(batch, len(edits))
         for submission in batch:
             position = Position(position + len(submission.edits))
             submission.committed(Position(position - 1))
@@ -150,6 +157,18 @@ class Journal:
             self._awaited = False
             self._progress.set()
             self._progress = anyio.Event()
+
+    def _count(self, batch: list[_Submission], edits: int) -> None:
+        size = sum([submission.size for submission in batch])
+        self._unsaved -= len(batch)
+        self._bytes -= size
+        self.committed += edits
+        self.committed_bytes += size
+        now = time.perf_counter()
+        if len(batch) == 1:
+            self.latency.observe(now - batch[0].at)
+        else:
+            self.latency.observe_waits([submission.at for submission in batch], now)
 
     async def _append(self, edits: list[Edit]) -> Position:
         """Append until it succeeds. Whatever the store raises, the edits are not let go."""
@@ -166,5 +185,6 @@ class Journal:
                     log.info("edits are being saved again")
                     self.failing = None
                 return position
+            self.retries += 1
             await anyio.sleep(_RETRY_SECONDS[min(attempt, len(_RETRY_SECONDS) - 1)])
             attempt += 1

@@ -8,12 +8,22 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from sync.server import patience
+from sync.server.address import bind
 from sync.server.admission import Admission
 from sync.server.app import App
+from sync.server.event_hub import EventHub
 from sync.server.front_door import Reception
+from sync.server.handshake import MAX_HEAD
 from sync.server.http import HttpServer, hypercorn_config
 from sync.server.hub import Hub
+from sync.server.metrics import Metrics
+from sync.server.monitoring import Monitor
+from sync.server.sessions import Sessions
 from sync.server.settings import Settings
+from sync.server.telemetry import logger
+from sync.server.webhooks import Webhooks
+
+log = logger(__name__)
 
 BACKLOG = 4_096
 """Connections that may wait to be accepted: a restart brings everybody at once."""
@@ -22,11 +32,25 @@ BACKLOG = 4_096
 class Listener:
     """Accepts connections on one socket. Made by :func:`listen`."""
 
-    def __init__(self, hub: Hub, admission: Admission, settings: Settings) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        sessions: Sessions,
+        webhooks: Webhooks,
+        admission: Admission,
+        settings: Settings,
+    ) -> None:
         largest = max(settings.document_limit, settings.message_limit) + 1024
         config = hypercorn_config(largest, settings.tls_cert, settings.tls_key)
-        http = HttpServer(App(hub, admission), config)
-        self._reception = Reception(hub, admission, http, max_message=largest)
+        self._events = EventHub(hub, sessions, admission)
+        self.monitor = Monitor(hub, sessions, self._events, admission)
+        self.monitor.webhooks = webhooks.statistics
+        self.metrics = Metrics(self.monitor)
+        self._events.status_of = self.monitor.board.shown
+        here = self.metrics if settings.metrics_bind is None else None
+        app = App(hub, sessions, self._events, webhooks, admission, self.monitor, here)
+        http = HttpServer(app, config, app.http.end_streams)
+        self._reception = Reception(hub, self._events, admission, http, max_message=largest)
         self._accept = self._reception.door if settings.transport == "picows" else http.protocol
         self._tls = config.create_ssl_context() if config.ssl_enabled else None
         self._server: asyncio.Server | None = None
@@ -49,28 +73,40 @@ class Listener:
 
     async def end_connections(self) -> None:
         """Let connections end by themselves for a moment; then end them."""
+        self._events.drain()
         await self._reception.end_connections()
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A listening address; port 0 takes a free one. Raises OSError."""
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    bound = socket.socket(family, socket.SOCK_STREAM)
+@asynccontextmanager
+async def listen_for_scrapes(
+    metrics: Metrics, address: tuple[str, int] | None
+) -> AsyncIterator[None]:
+    """Serve metrics at an address of their own; None: do not. Raises OSError."""
+    if address is None:
+        yield
+        return
+    http = HttpServer(metrics, hypercorn_config(MAX_HEAD, None, None))
+    bound = bind(*address)
+    server = await asyncio.get_running_loop().create_server(http.protocol, sock=bound)
+    log.info("metrics are served", port=bound.getsockname()[1])
     try:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(address)
-    except OSError:
-        bound.close()
-        raise
-    return bound
+        yield
+    finally:
+        server.close()
+        await http.end_connections()
 
 
 @asynccontextmanager
 async def listen(
-    hub: Hub, admission: Admission, bound: socket.socket, settings: Settings
+    hub: Hub,
+    sessions: Sessions,
+    webhooks: Webhooks,
+    admission: Admission,
+    bound: socket.socket,
+    settings: Settings,
 ) -> AsyncIterator[Listener]:
     """Serve on a bound socket. Leaving the block stops accepting and ends what is still open."""
-    listener = Listener(hub, admission, settings)
+    listener = Listener(hub, sessions, webhooks, admission, settings)
     await listener.start(bound)
     try:
         yield listener

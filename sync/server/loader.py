@@ -72,7 +72,7 @@ class Loader:
         snapshot = await self._rehearsal.split(stored.snapshot.update) if stored.snapshot else []
         try:
             steps = replay_in_steps(snapshot, [entry.edit.update for entry in stored.entries])
-            replayed = await _interleaved(steps)
+            replayed = await interleaved(steps)
         except NativeFailure as failure:
             log.error("a snapshot cannot be loaded", document=stored.document, failure=str(failure))
             raise Overloaded("the document cannot be loaded now: come back later") from failure
@@ -87,7 +87,7 @@ class Loader:
         return replayed
 
 
-async def _interleaved(steps: Iterator[Replay | None]) -> Replay:
+async def interleaved(steps: Iterator[Replay | None]) -> Replay:
     """Take all steps, and let others have their turn now and then."""
     began = time.perf_counter()
     for replayed in steps:

@@ -6,6 +6,9 @@ HANDSHAKE_SECONDS = 10.0
 PING_SECONDS = 20.0
 """A client of which nothing came for so long is pinged."""
 
+HEARTBEAT_SECONDS = 25.0
+"""Between two pings of the event channel, which are messages of its own."""
+
 SILENCE_SECONDS = 60.0
 """A client of which no byte came for so long, pongs included, has gone."""
 

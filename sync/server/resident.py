@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import anyio
 
-from persistence.store import NOWHERE, Position
+from persistence.store import NOWHERE, Edit, Position
 from sync.core.names import DocumentName
 from sync.core.room import Room
 from sync.core.snapshot import TakenSnapshot
@@ -22,6 +23,10 @@ class PendingSnapshot:
     taken: TakenSnapshot
 
 
+LastEdit = tuple[DocumentName, Position, float]
+"""The last edit of somebody that is on disk: of which document, where, and when it was received."""
+
+
 @dataclass(slots=True, eq=False)
 class Resident:
     """One document in memory."""
@@ -30,6 +35,8 @@ class Resident:
     room: Room
     sound: bool = True  # nothing stored of it was damaged or left out when it was loaded
     position: Position = NOWHERE  # of its last committed entry
+    last: tuple[str, float] | None = None  # who wrote that, and when; None: before it was loaded
+    last_edits: dict[str, LastEdit] = field(default_factory=dict)  # by subject, of its session
     tail: int = 0  # entries behind the snapshot
     snapshot_size: int = 0  # bytes
     tail_size: int = 0  # bytes
@@ -45,6 +52,26 @@ class Resident:
     writing_snapshot: bool = False
     rebuilding: bool = False
     renewed: anyio.Event = field(default_factory=anyio.Event)  # the broken room is whole again
+
+    def note_committed(self, edits: Sequence[Edit], position: Position) -> None:
+        """Edits are on disk, the last of them at a position."""
+        last = edits[-1]
+        self.position = position
+        self.tail += len(edits)
+        self.last = last.author, last.received_at
+        self.last_edits[last.author] = self.document, position, last.received_at
+        if len(edits) == 1:
+            self.tail_size += len(last.update)
+        else:
+            self.tail_size += sum([len(edit.update) for edit in edits])
+            self._note_others(edits, Position(position - len(edits) + 1))
+
+    def _note_others(self, edits: Sequence[Edit], first: Position) -> None:
+        places = {edit.author: place for place, edit in enumerate(edits)}
+        if len(places) > 1:
+            for author, place in places.items():
+                at = edits[place].received_at
+                self.last_edits[author] = self.document, Position(first + place), at
 
     def wants_snapshot(self, min_tail: int) -> bool:
         """Its tail has grown: many entries, and bytes in proportion to what a snapshot costs."""

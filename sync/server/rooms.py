@@ -14,6 +14,7 @@ from sync.core.actions import Action
 from sync.core.errors import InternalError, ProtocolError
 from sync.core.names import DocumentName
 from sync.core.room import RoomLimits
+from sync.core.session import session_of
 from sync.server.journal import Journal
 from sync.server.loader import Loader
 from sync.server.rehearsal import Rehearsal
@@ -57,6 +58,7 @@ class Rooms:
         self._loader = Loader(store, limits, rehearsal)
         self._loop = asyncio.get_running_loop()
         self._residents: dict[DocumentName, Resident] = {}
+        self._drafts: dict[str, dict[DocumentName, Resident]] = {}  # the same, by session
         self._loading: dict[DocumentName, _Loading] = {}
 
     def __len__(self) -> int:
@@ -69,6 +71,10 @@ class Rooms:
     def everyone(self) -> list[Resident]:
         """All rooms in memory."""
         return list(self._residents.values())
+
+    def drafts(self, session: str) -> list[Resident]:
+        """The drafts of a session that are in memory."""
+        return list(self._drafts.get(session, {}).values())
 
     async def open(self, document: DocumentName) -> Resident:
         """The room of a document: loaded once, however many ask at once."""
@@ -89,8 +95,9 @@ class Rooms:
     async def _load(self, document: DocumentName) -> None:
         loading = self._loading[document]
         try:
-            self._residents[document] = await self._loader.load(document)
-            self.unload_later(self._residents[document])
+            resident = await self._loader.load(document)
+            self._keep(resident)
+            self.unload_later(resident)
         except ProtocolError as error:
             loading.error = error
         except Exception:  # a bug costs this join, not the server
@@ -99,6 +106,11 @@ class Rooms:
         finally:
             del self._loading[document]
             loading.done.set()
+
+    def _keep(self, resident: Resident) -> None:
+        self._residents[resident.document] = resident
+        if (session := session_of(resident.document)) is not None:
+            self._drafts.setdefault(session, {})[resident.document] = resident
 
     def rebuild_later(self, resident: Resident) -> None:
         """A room broke. Who sends from now on waits for it to be renewed."""
@@ -161,6 +173,14 @@ class Rooms:
                 timer.cancel()
         if self._residents.get(resident.document) is resident:
             del self._residents[resident.document]
+            if (session := session_of(resident.document)) is not None:
+                self._forget_draft(session, resident.document)
+
+    def _forget_draft(self, session: str, document: DocumentName) -> None:
+        drafts = self._drafts[session]
+        del drafts[document]
+        if not drafts:
+            del self._drafts[session]
 
     async def unload_all(self) -> None:
         """Let all rooms go; those with entries behind their snapshot leave a new one."""

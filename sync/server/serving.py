@@ -15,15 +15,19 @@ from typing import Any
 
 import anyio
 
-from auth.access import Verifier
+from auth.access import Tickets, Verifier
 from persistence.store import Store
+from sync.server.address import bind
 from sync.server.admission import Admission
 from sync.server.deep_stack import start_deep
 from sync.server.hub import open_hub
-from sync.server.listener import bind, listen
+from sync.server.listener import listen, listen_for_scrapes
 from sync.server.retention import Retention
+from sync.server.sessions import open_sessions
 from sync.server.settings import Settings
 from sync.server.telemetry import logger
+from sync.server.webhook_consumer import Limits
+from sync.server.webhooks import open_webhooks
 
 log = logger(__name__)
 
@@ -34,6 +38,7 @@ async def serve(
     settings: Settings,
     open_store: OpenStore,
     verifier: Verifier,
+    tickets: Tickets,
     stop: asyncio.Event,
     ready: Callable[[str], Awaitable[None]],
 ) -> None:
@@ -45,7 +50,7 @@ async def serve(
     bound = bind(settings.host, settings.port)
     try:
         async with open_store() as store:
-            await _serve_on(bound, settings, store, verifier, stop, ready)
+            await _serve_on(bound, settings, store, verifier, tickets, stop, ready)
     finally:
         bound.close()
 
@@ -55,22 +60,30 @@ async def _serve_on(
     settings: Settings,
     store: Store,
     verifier: Verifier,
+    tickets: Tickets,
     stop: asyncio.Event,
     ready: Callable[[str], Awaitable[None]],
 ) -> None:
-    admission = Admission(verifier, settings.allow_origin)
+    admission = Admission(verifier, tickets, settings.allow_origin)
     async with (
         open_hub(store, verifier, settings.hub_limits) as hub,
-        listen(hub, admission, bound, settings) as listener,
+        open_sessions(store, hub) as sessions,
+        open_webhooks(
+            store, sessions.listeners, settings.all_webhooks, Limits(settings.webhook_attempts)
+        ) as webhooks,
+        listen(hub, sessions, webhooks, admission, bound, settings) as listener,
+        listen_for_scrapes(listener.metrics, settings.metrics_address),
     ):
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(Retention(store, settings.history_seconds).run)
+            tasks.start_soon(listener.monitor.run)
+            tasks.start_soon(Retention(store, settings.keep, sessions.truncated).run)
             log.info("serving", database=settings.database, durability=settings.durability)
             await ready(_address(bound, tls=settings.tls_cert is not None))
             await stop.wait()
             tasks.cancel_scope.cancel()
         log.info("draining")
         listener.stop_accepting()
+        await sessions.drain()
         await hub.drain()
     log.info("stopped")
 

@@ -5,11 +5,14 @@ Precedence: command line, environment (``DRAFTSYNC_<NAME>``), ``draftsync.toml``
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
+    BaseModel,
+    ConfigDict,
     Field,
     FilePath,
     SecretStr,
@@ -25,7 +28,19 @@ from pydantic_settings import (
 )
 
 from sync.core.room import RoomLimits
+from sync.core.webhook import (
+    DEFAULT_KINDS,
+    Webhook,
+    checked_kind,
+    checked_name,
+    checked_url,
+    name_of,
+    signing_keys,
+)
 from sync.server.hub import HubLimits
+from sync.server.retention import Keep
+
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):[0-9]{1,5}")
 
 
 def _is_origin(origin: str) -> str:
@@ -33,6 +48,44 @@ def _is_origin(origin: str) -> str:
     if scheme not in {"http", "https"} or not host or "/" in host:
         raise ValueError("an origin is scheme and host, such as https://app.example.org")
     return origin.lower()
+
+
+def _is_webhook(url: SecretStr) -> SecretStr:
+    checked_url(url.get_secret_value())
+    return url
+
+
+def _is_webhook_secret(secret: SecretStr) -> SecretStr:
+    signing_keys(secret.get_secret_value())
+    return secret
+
+
+WebhookUrl = Annotated[SecretStr, AfterValidator(_is_webhook)]  # its query may hold a token
+WebhookSecret = Annotated[SecretStr, AfterValidator(_is_webhook_secret)]
+
+
+class WebhookSettings(BaseModel):
+    """One ``[[webhooks]]`` of draftsync.toml."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    url: WebhookUrl
+    secret: WebhookSecret | None = None  # None: that of --webhook-secret
+    kinds: tuple[Annotated[str, AfterValidator(checked_kind)], ...] = Field(
+        default=DEFAULT_KINDS, min_length=1
+    )
+    name: str | None = None  # None: the address without its query
+
+    def webhook(self, shared: SecretStr | None) -> Webhook:
+        """Raises ValueError."""
+        url, secret = self.url.get_secret_value(), self.secret or shared
+        if secret is None:
+            raise ValueError(
+                "webhooks are signed: give --webhook-secret (better: DRAFTSYNC_WEBHOOK_SECRET), or "
+                "a secret in [[webhooks]]"
+            )
+        name = checked_name(self.name or name_of(url))
+        return Webhook(name, url, signing_keys(secret.get_secret_value()), self.kinds)
 
 
 class Settings(BaseSettings):
@@ -57,6 +110,13 @@ class Settings(BaseSettings):
     tls_key: FilePath | None = None
     allow_origin: Annotated[tuple[Annotated[str, AfterValidator(_is_origin)], ...], NoDecode] = ()
 
+    webhook: Annotated[tuple[WebhookUrl, ...], NoDecode] = ()
+    webhook_secret: WebhookSecret | None = None
+    webhook_attempts: int = Field(12, ge=1)
+    webhooks: tuple[WebhookSettings, ...] = ()
+
+    metrics_bind: str | None = None  # HOST:PORT; None: /metrics is where everything is
+
     message_rate: float = Field(500.0, ge=0)
     message_burst: float = Field(5_000.0, ge=1)
     message_limit: int = Field(2**20, ge=1024)
@@ -65,16 +125,20 @@ class Settings(BaseSettings):
     unload_seconds: float = Field(30.0, ge=0)
     snapshot_tail: int = Field(500, ge=1)
     history_seconds: float | None = Field(None, ge=0)  # None: history is kept for ever
+    event_seconds: float | None = Field(None, ge=0)  # None: events are kept for ever
     drain_seconds: float = Field(10.0, gt=0)
     memory_limit: int = Field(8 * 2**30, ge=0)  # address space of the process; 0: none
 
     log_format: Literal["text", "json"] = "text"
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
-    @field_validator("allow_origin", mode="before")
+    url: str | None = None  # of the running service, for commands that ask it
+    token: SecretStr | None = None  # for it
+
+    @field_validator("allow_origin", "webhook", mode="before")
     @classmethod
-    def _split_origins(cls, value: object) -> object:
-        """In the environment, origins stand behind each other with commas between."""
+    def _split(cls, value: object) -> object:
+        """In the environment, several stand behind each other with commas between."""
         return [each for each in value.split(",") if each] if isinstance(value, str) else value
 
     @field_validator("database")
@@ -90,6 +154,38 @@ class Settings(BaseSettings):
         if (self.tls_cert is None) != (self.tls_key is None):
             raise ValueError("--tls-cert and --tls-key go together: give both, or neither")
         return self
+
+    @model_validator(mode="after")
+    def _distinct_webhooks(self) -> Self:
+        names = [each.name for each in self.all_webhooks]
+        if len(set(names)) < len(names):
+            raise ValueError("two webhooks have the same address or name: give each its own name")
+        return self
+
+    @property
+    def all_webhooks(self) -> tuple[Webhook, ...]:
+        """Those of ``--webhook``, and those of ``[[webhooks]]``."""
+        given = (*(WebhookSettings(url=url) for url in self.webhook), *self.webhooks)
+        return tuple(each.webhook(self.webhook_secret) for each in given)
+
+    @field_validator("metrics_bind")
+    @classmethod
+    def _is_address(cls, value: str | None) -> str | None:
+        if value is not None and not _ADDRESS.fullmatch(value):
+            raise ValueError("an address is HOST:PORT, such as 127.0.0.1:9100 or [::1]:9100")
+        return value
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Where metrics are served, if that is elsewhere."""
+        if self.metrics_bind is None:
+            return None
+        host, _, port = self.metrics_bind.rpartition(":")
+        return host.strip("[]"), int(port)
+
+    @property
+    def keep(self) -> Keep:
+        return Keep(self.history_seconds, self.event_seconds)
 
     @property
     def hub_limits(self) -> HubLimits:

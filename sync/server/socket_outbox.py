@@ -9,7 +9,7 @@ from collections.abc import Callable
 from picows import WSMsgType
 
 from sync.server import deflate, outbox
-from sync.server.framing import Framing
+from sync.server.framing import Framing, frame_header
 
 _COPIED = 1_000
 """Bytes that picows copies into a buffer of its own, which grows to the largest: smaller frames are
@@ -111,16 +111,7 @@ class SocketOutbox:
         elif size <= _JOINED:
             self._framing.write(_whole(frame))
         else:
-            self._framing.write(_header(size, _FIRST), frame)
-
-
-def _header(size: int, first: int) -> bytes:
-    """The header of an unmasked frame (RFC 6455 section 5.2)."""
-    if size < 126:
-        return bytes((first, size))
-    if size < 2**16:
-        return bytes((first, 126)) + size.to_bytes(2, "big")
-    return bytes((first, 127)) + size.to_bytes(8, "big")
+            self._framing.write(frame_header(_FIRST, size), frame)
 
 
 class _Latest:
@@ -138,10 +129,10 @@ class _Latest:
 
 @_Latest
 def _whole(frame: bytes) -> bytes:
-    return _header(len(frame), _FIRST) + frame
+    return frame_header(_FIRST, len(frame)) + frame
 
 
 @_Latest
 def _deflated(frame: bytes) -> bytes:
     payload = deflate.deflate(frame)
-    return _header(len(payload), _FIRST_DEFLATED) + payload
+    return frame_header(_FIRST_DEFLATED, len(payload)) + payload

@@ -1,30 +1,34 @@
 """One client on a WebSocket: messages in, frames out, and an end that it hears of.
 
-Nothing here waits in a task of its own. A message goes straight from the socket's callback into
-:meth:`sync.server.hub.Hub.feed`, and a frame for the client straight to its socket; only where the
+Nothing here waits in a task of its own. A message goes straight from the socket's callback to its
+hub (:mod:`sync.server.service`), and a frame for the client straight to its socket; only where the
 hub wants a wait, messages queue here, and beyond BACKLOG_BYTES the socket is not read. Nor is it
 before the client was admitted.
 
-Below is :mod:`sync.server.framing`. What picows leaves to its users (RFC 6455) is done here:
-fragments, bits of extensions, the answers to ping and close, and who has gone silently.
+What messages are about, and so which hub they go to, is said by those that inherit this:
+:mod:`sync.server.document_socket` and :mod:`sync.server.event_socket`. Below is
+:mod:`sync.server.framing`. What picows leaves to its users (RFC 6455) is done here: fragments, bits
+of extensions, the answers to ping and close, and who has gone silently.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
+import time
+from abc import abstractmethod
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Generic
 
 from picows import WSFrame, WSMsgType, WSTransport
 
-from auth.access import AuthError, Identity
-from sync.core.errors import InternalError, MalformedMessage, MessageTooLarge, ProtocolError
-from sync.core.names import DocumentName
-from sync.core.yprotocol import denied_frame
+from auth.access import AuthError
+from sync.core.errors import InternalError, MessageTooLarge, ProtocolError
 from sync.server import deflate, patience
-from sync.server.connection import Connection, Pace, Verdict
+from sync.server.connection import Pace, Verdict
 from sync.server.framing import LARGE_BYTES, FrameListener, Framing
-from sync.server.hub import Hub
+from sync.server.service import C, Service
 from sync.server.socket_outbox import SocketOutbox
 from sync.server.telemetry import logger
 
@@ -40,10 +44,8 @@ FRAME_RATE, FRAME_BURST = 1_000.0, 2_000.0
 """Frames a second, and ahead of that, which no hub counts: control frames, fragments, and all that
 comes after a verdict. More are not read."""
 
-Admit = Callable[[], Awaitable[tuple[DocumentName, Identity]]]
-
 _BINARY, _CONTINUATION, _TEXT = WSMsgType.BINARY, WSMsgType.CONTINUATION, WSMsgType.TEXT
-_CLOSE, _PING = WSMsgType.CLOSE, WSMsgType.PING
+_CLOSE, _PING, _PONG = WSMsgType.CLOSE, WSMsgType.PING, WSMsgType.PONG
 _NORMAL, _PROTOCOL_ERROR = 1_000, 1_002  # close codes
 
 
@@ -51,11 +53,10 @@ class _Violation(Exception):
     """A frame breaks RFC 6455, or what was agreed on top of it."""
 
 
-class WebSocket(FrameListener):
+class WebSocket(FrameListener, Generic[C]):
     """One client and its socket, from the handshake to the end."""
 
     __slots__ = (
-        "_admit",
         "_backlog",
         "_backlog_bytes",
         "_connection",
@@ -66,6 +67,7 @@ class WebSocket(FrameListener):
         "_framing",
         "_hub",
         "_inbox",
+        "_kind",
         "_loop",
         "_max_message",
         "_on_gone",
@@ -73,11 +75,13 @@ class WebSocket(FrameListener):
         "_outbox",
         "_over",
         "_ping",
+        "_pinged_at",
         "_rest",
         "_silent",
         "_task",
         "_timer",
         "_told",
+        "_unpinged",
         "_verdict",
         "gone",
     )
@@ -87,23 +91,26 @@ class WebSocket(FrameListener):
 
     def __init__(
         self,
-        hub: Hub,
-        admit: Admit,
+        hub: Service[C],
+        kind: WSMsgType,
         *,
         max_message: int,
         deflated: bool,
-        on_opened: Callable[[WebSocket], None],
-        on_gone: Callable[[WebSocket], None],
+        on_opened: Callable[[WebSocket[Any]], None],
+        on_gone: Callable[[WebSocket[Any]], None],
     ) -> None:
-        """``max_message``: bytes. Behind ``on_opened`` ``on_gone`` will come: nothing is left."""
+        """``kind``: of all messages. ``max_message``: bytes.
+
+        Behind ``on_opened`` ``on_gone`` will come: nothing is left.
+        """
         self._hub = hub
-        self._admit: Admit | None = admit
+        self._kind = kind
         self._max_message = max_message
         self._deflated = deflated
         self._on_opened = on_opened
         self._on_gone = on_gone
         self._loop = asyncio.get_running_loop()
-        self._connection: Connection | None = None
+        self._connection: C | None = None
         self._task: asyncio.Task[None] | None = None  # what the messages in the backlog wait for
         self._inbox: deque[bytes] | None = None  # of one read of the socket
         self._backlog: deque[bytes] | None = None
@@ -118,20 +125,39 @@ class WebSocket(FrameListener):
         self._over = False  # no more messages are taken
         self._timer: asyncio.TimerHandle | None = None
         self._silent = 0.0  # seconds
+        self._unpinged = patience.PING_SECONDS  # seconds
+        self._pinged_at: float | None = None  # of time.perf_counter, until the pong
         self.gone = False
+
+    # -- what messages are about
+
+    @abstractmethod
+    async def _enter(self) -> C:
+        """Admit the client; raises AuthError and ProtocolError. Called once."""
+
+    @abstractmethod
+    def _meet_other_kind(self) -> None:
+        """A message begins that is of the other kind; raises ProtocolError where that is final."""
+
+    @abstractmethod
+    def _send_reason(self, verdict: Verdict) -> None:
+        """Tell the client of a final verdict."""
+
+    def _new_outbox(self, framing: Framing) -> SocketOutbox:
+        return SocketOutbox(framing, self._on_drained, deflated=self._deflated)
 
     # -- framing calls these
 
     def on_opened(self, framing: Framing) -> None:
         self._framing = framing
-        self._outbox = SocketOutbox(framing, self._on_drained, deflated=self._deflated)
+        self._outbox = self._new_outbox(framing)
         self._on_opened(self)
         self._wait_for(self._open())
         framing.pause_reading()
 
     def on_ws_frame(self, _transport: WSTransport, frame: WSFrame) -> None:
         if (
-            frame.msg_type != _BINARY
+            frame.msg_type != self._kind
             or not frame.fin
             or self._fragments is not None
             or self._over
@@ -224,7 +250,9 @@ class WebSocket(FrameListener):
         try:
             if frame.rsv2 or frame.rsv3 or (frame.rsv1 and not self._may_be_deflated(kind)):
                 raise _Violation("a frame with bits of an extension that was not agreed on")
-            if kind == _PING:
+            if kind == _PONG:
+                self._take_pong()
+            elif kind == _PING:
                 self._answer_ping(frame)
             elif kind == _CLOSE:
                 self._answer_close(frame)
@@ -279,9 +307,9 @@ class WebSocket(FrameListener):
         """Take a data frame that is not a whole message as it stands."""
         if (kind == _CONTINUATION) != (self._fragments is not None):
             raise _Violation("the fragments of a message do not follow each other")
-        if kind == _TEXT:
-            raise MalformedMessage("the y-websocket protocol is binary; this was a text message")
         if self._fragments is None:
+            if kind != self._kind:
+                self._meet_other_kind()
             self._fragments = bytearray()
             self._fragments_deflated = bool(frame.rsv1)
         self._fragments += frame.get_payload_as_memoryview()
@@ -289,10 +317,14 @@ class WebSocket(FrameListener):
             raise MessageTooLarge(f"a message is at most {self._max_message} bytes")
         if frame.fin:
             message, self._fragments = bytes(self._fragments), None
-            if self._fragments_deflated:
-                self._take_deflated(message)
-            else:
-                self._take(message)
+            self._take_whole(message)
+
+    def _take_whole(self, message: bytes) -> None:
+        """Take a message that came in fragments."""
+        if self._fragments_deflated:
+            self._take_deflated(message)
+        else:
+            self._take(message)
 
     # -- waits
 
@@ -318,14 +350,8 @@ class WebSocket(FrameListener):
                 self._resume_reading()
 
     async def _open(self) -> None:
-        assert self._admit is not None  # noqa: S101 - it is called once
-        admit, self._admit = self._admit, None
         try:
-            document, identity = await admit()
-            self._resume_reading()
-            self._connection = await self._hub.open(
-                document, identity, self._outbox, self._on_verdict
-            )
+            self._connection = await self._enter()
             if self._verdict is not None:
                 self._hub.end(self._connection, self._verdict)
         except (ProtocolError, AuthError) as error:
@@ -381,7 +407,7 @@ class WebSocket(FrameListener):
         assert self._verdict is not None  # noqa: S101
         self._told = True
         if self._verdict.final:
-            self._framing.frames.send(_BINARY, denied_frame(self._verdict.reason))
+            self._send_reason(self._verdict)
             self._framing.abort_in(patience.HOLD_SECONDS + patience.LAST_WORDS_SECONDS)
             self._timer = self._loop.call_later(patience.HOLD_SECONDS, self._close)
         else:
@@ -405,15 +431,34 @@ class WebSocket(FrameListener):
 
     def check_silence(self, seconds: float) -> None:
         """So much time has passed: ping a client that said nothing, end one that stays silent."""
-        if self.gone or self._framing.signs_of_life():
+        if self.gone:
+            return
+        self._unpinged += seconds
+        if self._framing.signs_of_life():
             self._silent = 0.0
+            if self._unpinged >= patience.PING_SECONDS and self._outbox.empty:
+                self._ping_client()
             return
         self._silent += seconds
         if self._silent >= patience.SILENCE_SECONDS:
             log.info("a client has gone without a word", silent=self._silent)
             self.abort()
         elif self._silent >= patience.PING_SECONDS:
-            self._framing.frames.send_ping()
+            self._ping_client()
+
+    def _ping_client(self) -> None:
+        """Whoever is there answers; how long that takes is the round trip."""
+        self._unpinged = random.random() * patience.PING_SECONDS / 2  # not all of them at once
+        self._pinged_at = time.perf_counter()
+        self._framing.frames.send_ping()
+
+    def _take_pong(self) -> None:
+        if self._pinged_at is not None:
+            self._note_round_trip(time.perf_counter() - self._pinged_at)
+            self._pinged_at = None
+
+    def _note_round_trip(self, seconds: float) -> None:
+        """A ping of ours was answered."""
 
 
 def _may_be_sent(code: int) -> bool:

@@ -11,6 +11,7 @@ from auth.errors import (
     TokenExpired,
     TokenInvalid,
     TokenMissing,
+    TooManyTickets,
 )
 
 
@@ -21,6 +22,7 @@ from auth.errors import (
         (TokenMissing(), 4401, 401),
         (TokenInvalid("sub must be a string"), 4401, 401),
         (TokenExpired(), 4401, 401),
+        (TooManyTickets(), 1013, 429),
         (KeysUnavailable(), 1013, 503),
     ],
 )

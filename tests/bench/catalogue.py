@@ -6,6 +6,7 @@ from functools import partial
 
 from tests.bench.scenario import Scenario
 from tests.bench.scenarios.durable import Durable
+from tests.bench.scenarios.events import Events
 from tests.bench.scenarios.heavy import Heavy
 from tests.bench.scenarios.history import History
 from tests.bench.scenarios.joining import Joining
@@ -29,6 +30,7 @@ def full() -> tuple[Scenario, ...]:
         Reopening(),
         History(),
         Durable(),
+        Events(),
         Presence(),
         Memory(),
         Heavy(),
@@ -45,6 +47,7 @@ def quick() -> tuple[Scenario, ...]:
         Reopening(stored=100, opened=50),
         History(edits=5_000),
         Durable(single=100, writers=20, edits=400, seconds=0.5),
+        Events(events=4_000, warm_up_events=1_000, seconds=1.0),
         Presence(people=50, moves=4),
         Memory(clients=250, rooms=50),
         Heavy(large=1, rows=4_000, history=5_000, quiet_seconds=1.0),

@@ -251,8 +251,9 @@ def _start(
 
 
 def token(subject: str) -> str:
-    """A token with which ``subject`` may write everything."""
-    claims = {"sub": subject, "aud": "draftsync", "docs": {"*": "write"}}
+    """A token with which ``subject`` may write everything, and lead all sessions."""
+    granted = {"docs": {"*": "write"}, "sessions": {"*": "lead"}}
+    claims = {"sub": subject, "aud": "draftsync", **granted}
     expiry = datetime.now(UTC) + timedelta(hours=1)
     return jwt.encode({**claims, "exp": expiry}, SECRET, algorithm="HS256")
 

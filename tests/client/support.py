@@ -9,7 +9,7 @@ import anyio
 from pycrdt import Doc, Map
 
 from sync.client import Backoff, DocumentClient, Status
-from sync.client.client import Token
+from sync.client.reconnecting import Token
 from sync.core.yprotocol import decode_state_vector
 from tests.support.service import ServiceProcess
 

@@ -18,6 +18,7 @@ from pycrdt import Doc
 from sync.cli.demo_sample import sample
 from sync.core.content import content
 from tests.client.support import PATIENCE, connected
+from tests.support.events import Api
 from tests.support.service import ROOT, ServiceProcess
 
 EXAMPLES = ROOT / "examples" / "python"
@@ -43,15 +44,20 @@ def environment(token: str) -> dict[str, str]:
 
 
 async def next_line(lines: BufferedByteReceiveStream) -> dict[str, Any]:
-    with anyio.fail_after(PATIENCE):
-        found: dict[str, Any] = json.loads(await lines.receive_until(b"\n", 65536))
+    found: dict[str, Any] = json.loads(await next_words(lines))
     return found
 
 
+async def next_words(lines: BufferedByteReceiveStream) -> str:
+    with anyio.fail_after(PATIENCE):
+        return (await lines.receive_until(b"\n", 65536)).decode()
+
+
 async def kill(process: Process) -> None:
-    """End a process that this test started."""
+    """End a process that this test started, if it has not ended by itself."""
     with anyio.CancelScope(shield=True):
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.wait()
         await process.aclose()
 
@@ -80,6 +86,47 @@ async def test_an_agent_fills_in_a_form_while_another_watches(service: ServicePr
     assert "30 days" in str(content(stored.get_update())["comments"])
 
 
+async def test_a_session_is_led_until_every_draft_is_complete(service: ServiceProcess) -> None:
+    alice = service.token("alice", sessions={"led": "join"})
+    lead = environment(service.token("lena", sessions={"led": "lead"}))
+    for run_again in (False, True):
+        leading = await anyio.open_process(lead_command(service), env=lead, stderr=None, cwd=ROOT)
+        try:
+            assert leading.stdout is not None
+            async with aclosing(BufferedByteReceiveStream(leading.stdout)) as lines:
+                assert (await next_words(lines)).startswith("1 lena session.created ")
+                assert (await next_words(lines)).startswith("2 lena session.started ")
+                if run_again:
+                    await finish(service, alice)
+                    *_, last = [await next_words(lines) for _ in range(4)]
+                    assert last.startswith("6 lena session.stopped ")
+                    with anyio.fail_after(PATIENCE):
+                        assert await leading.wait() == 0
+        finally:
+            await kill(leading)
+
+
+def lead_command(service: ServiceProcess, session: str = "led") -> list[str]:
+    example = str(EXAMPLES / "lead_a_session.py")
+    return [sys.executable, example, service.url, session, "refund-041", "refund-042"]
+
+
+async def finish(service: ServiceProcess, token: str) -> None:
+    """What an evaluator does in the end."""
+    async with Api(service.url, token) as api:
+        await api.step("led", "join")
+        for case in ("refund-041", "refund-042"):
+            assert (await api.post(f"/sessions/led/drafts/{case}/complete")).is_success
+
+
+async def test_who_may_not_lead_is_told(service: ServiceProcess) -> None:
+    who = environment(service.token("alice", sessions={"another": "join"}))
+    command = lead_command(service, "another")
+    refused = await anyio.run_process(command, env=who, check=False, cwd=ROOT)
+    assert refused.returncode == 1
+    assert b"your token must say lead" in refused.stderr
+
+
 @pytest.mark.parametrize("example", ["agent_fills_form.py", "watch_draft.py"])
 async def test_an_example_says_what_is_wrong(service: ServiceProcess, example: str) -> None:
     refused = await run(service, example, service.token(docs={}))
@@ -87,7 +134,7 @@ async def test_an_example_says_what_is_wrong(service: ServiceProcess, example: s
     assert refused.stderr.decode().startswith("this token gives no right to the document")
 
 
-@pytest.mark.parametrize("example", ["agent_fills_form.py", "watch_draft.py"])
+@pytest.mark.parametrize("example", [path.name for path in sorted(EXAMPLES.glob("*.py"))])
 async def test_an_example_explains_itself(example: str) -> None:
     usage = await anyio.run_process(
         [sys.executable, str(EXAMPLES / example)], check=False, cwd=ROOT

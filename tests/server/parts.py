@@ -17,12 +17,18 @@ from pycrdt import Doc, Map
 from auth.access import Access, Grants, Identity, SessionAccess, TokenInvalid
 from persistence.memory import MemoryStore
 from persistence.store import (
+    Acknowledgement,
+    DeadLetter,
     Edit,
     Head,
+    History,
     Position,
+    Record,
     Snapshot,
     Store,
     StoredDocument,
+    StoredEvent,
+    StoredSession,
     StoreUnavailable,
 )
 from sync.core.content import content
@@ -118,6 +124,63 @@ class TroubledStore:
 
     async def heads(self, prefix: str = "") -> list[Head]:
         return await self.inner.heads(prefix)
+
+    async def history(self, document: str, after: int = 0, limit: int = 1_000) -> History:
+        await self._trouble()
+        return await self.inner.history(document, after, limit)
+
+    async def record(self, batch: Sequence[Record]) -> list[int]:
+        await self._trouble()
+        return await self.inner.record(batch)
+
+    async def events(
+        self, session: str, after: int = 0, limit: int = 1_000, kind: str | None = None
+    ) -> list[StoredEvent]:
+        await self._trouble()
+        return await self.inner.events(session, after, limit, kind)
+
+    async def event(self, session: str, event_id: str) -> StoredEvent | None:
+        await self._trouble()
+        return await self.inner.event(session, event_id)
+
+    async def session(self, session: str) -> StoredSession | None:
+        await self._trouble()
+        return await self.inner.session(session)
+
+    async def sessions(
+        self, state: str | None = None, after: int = 0, limit: int = 100
+    ) -> list[StoredSession]:
+        return await self.inner.sessions(state, after, limit)
+
+    async def acknowledge(self, batch: Sequence[Acknowledgement]) -> None:
+        await self._trouble()
+        await self.inner.acknowledge(batch)
+
+    async def truncate(self, session: str, before: float) -> int:
+        await self._trouble()
+        return await self.inner.truncate(session, before)
+
+    async def enlist(self, consumer: str) -> None:
+        await self.inner.enlist(consumer)
+
+    async def advance(
+        self, consumer: str, session: str, offset: int, dead: DeadLetter | None = None
+    ) -> None:
+        await self._trouble()
+        await self.inner.advance(consumer, session, offset, dead)
+
+    async def consumers(self) -> list[str]:
+        return await self.inner.consumers()
+
+    async def behind(self, consumer: str, limit: int = 100) -> list[tuple[str, int, int]]:
+        await self._trouble()
+        return await self.inner.behind(consumer, limit)
+
+    async def dead_letters(self, consumer: str | None = None) -> list[DeadLetter]:
+        return await self.inner.dead_letters(consumer)
+
+    async def forgive(self, letters: Sequence[DeadLetter]) -> None:
+        await self.inner.forgive(letters)
 
     async def close(self) -> None:
         await self.inner.close()

@@ -201,10 +201,11 @@ async def opened(
     token: str | None = None,
     tls: ssl.SSLContext | None = None,
     narrow: bool = False,
+    path: str = "/sync/",
 ) -> AsyncIterator[Raw]:
     """A WebSocket whose handshake is done."""
     async with dial(service, tls, narrow=narrow) as raw:
-        await raw.send(upgrade(document, *headers, token=token))
+        await raw.send(upgrade(document, *headers, token=token, path=path))
         head = await raw.head()
         assert head.startswith(b"HTTP/1.1 101"), head
         yield raw

@@ -13,6 +13,7 @@ import anyio
 import jwt
 
 from auth.keys import SharedSecret
+from auth.tickets import MemoryTickets
 from auth.tokens import TokenVerifier
 from persistence.store import Store
 from sync.server.serving import serve
@@ -37,10 +38,13 @@ class Running:
         return f"ws{self.url.removeprefix('http')}/sync"
 
 
-def token_for(sub: str = "alice", ttl: float = 3600, docs: Mapping[str, str] | None = None) -> str:
-    """A token for everything, unless ``docs`` says otherwise."""
-    claims = {"sub": sub, "aud": "draftsync", "exp": time.time() + ttl}
-    return jwt.encode(claims | {"docs": dict(docs or {"*": "write"})}, SECRET, "HS256")
+def token_for(
+    sub: str = "alice", ttl: float = 3600, docs: Mapping[str, str] | None = None, **claims: Any
+) -> str:
+    """A token for every document, unless ``docs`` says otherwise; ``claims`` are added."""
+    usual = {"sub": sub, "aud": "draftsync", "exp": time.time() + ttl}
+    granted = {"docs": dict(docs or {"*": "write"})}
+    return jwt.encode(usual | granted | claims, SECRET, "HS256")
 
 
 @asynccontextmanager
@@ -56,7 +60,7 @@ async def running(store: Store, **settings: Any) -> AsyncIterator[Running]:
     given = Settings(port=0, **({"transport": TRANSPORT} | settings))
 
     async def serve_until_stopped(ready: Callable[[str], Awaitable[None]]) -> None:
-        await serve(given, opened, verifier, stop, ready)
+        await serve(given, opened, verifier, MemoryTickets(), stop, ready)
         ended.set()
 
     async with anyio.create_task_group() as tasks:

@@ -17,8 +17,8 @@ from websockets.exceptions import ConnectionClosed
 from persistence.memory import MemoryStore
 from sync.core.yprotocol import update_frame
 from sync.server import deflate, patience
+from sync.server.address import bind
 from sync.server.http import BoundedStream
-from sync.server.listener import bind
 from tests.server.parts import TroubledStore, eventually, stored_answers
 from tests.server.service import Running, running, token_for
 from tests.support.client import Peer, connect

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,8 +14,8 @@ import pytest
 
 from persistence.memory import MemoryStore
 from persistence.sqlite import open_sqlite
-from persistence.store import Edit, Position, Snapshot, Store
-from sync.server.retention import Retention
+from persistence.store import Edit, Event, Position, Record, SessionState, Snapshot, Store
+from sync.server.retention import Keep, Retention
 from tests.server.parts import DISK_FULL, TroubledStore, eventually
 
 HOUR = 3_600.0
@@ -35,7 +36,7 @@ async def fill(store: Store, document: str, ages: list[float], covered: int) -> 
 @asynccontextmanager
 async def sweeping(store: Store, keep_seconds: float | None) -> AsyncIterator[None]:
     async with anyio.create_task_group() as tasks:
-        tasks.start_soon(Retention(store, keep_seconds, interval=0.005).run)
+        tasks.start_soon(Retention(store, Keep(keep_seconds), interval=0.005).run)
         yield
         tasks.cancel_scope.cancel()
 
@@ -70,7 +71,7 @@ async def test_it_sweeps_again() -> None:
 
 async def test_everything_is_kept_by_default() -> None:
     with anyio.fail_after(1):
-        await Retention(MemoryStore(), None).run()
+        await Retention(MemoryStore(), Keep()).run()
 
 
 async def test_a_failing_disk_is_logged_and_tried_again(caplog: pytest.LogCaptureFixture) -> None:
@@ -89,6 +90,26 @@ async def test_a_bug_does_not_end_it(caplog: pytest.LogCaptureFixture) -> None:
     await fill(store, "drafts/1", [1.0], covered=1)
     async with sweeping(store, math.nan):
         await eventually(lambda: caplog.text.count("not a time") > 1)
+
+
+async def test_old_events_go_but_the_last_one() -> None:
+    store, now = MemoryStore(), time.time()
+    for session, ages in {"old": [3.0, 2.0, 2.0], "some": [2.0, 0.0, 0.0]}.items():
+        for number, age in enumerate(ages):
+            event = Event(f"e{number}", "note", "alice", now - age * HOUR, "{}")
+            change = SessionState("epoch", "running", "{}") if not number else None
+            await store.record([Record(session, event, change)])
+    told: Counter[str] = Counter()
+
+    def truncated(session: str, events: int) -> None:
+        told[session] += events
+
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(Retention(store, Keep(events=HOUR), truncated, interval=0.005).run)
+        await eventually(lambda: told == {"old": 2, "some": 1})
+        tasks.cancel_scope.cancel()
+    assert [each.offset for each in await store.events("old", after=2)] == [3]
+    assert [each.offset for each in await store.events("some", after=1)] == [2, 3]
 
 
 async def test_the_file_shrinks_while_edits_come(

@@ -36,9 +36,10 @@ from sync.server import hub as hub_module
 from sync.server import patience, websocket
 from sync.server.admission import Admission
 from sync.server.deflate import deflate
+from sync.server.document_socket import DocumentSocket
 from sync.server.framing import READ_BYTES, Framing
 from sync.server.outbox import MAX_BYTES
-from sync.server.websocket import BACKLOG_BYTES, WebSocket
+from sync.server.websocket import BACKLOG_BYTES
 from tests.server.parts import TroubledStore, an_edit, eventually, stored_answers
 from tests.server.raw import (
     BINARY,
@@ -91,33 +92,33 @@ async def service(store: TroubledStore) -> AsyncIterator[Running]:
             store.release()
 
 
-_here: set[WebSocket] = set()
+_here: set[DocumentSocket] = set()
 
 
 @pytest.fixture(autouse=True)
 def who_is_here(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take note of who comes and who leaves."""
     _here.clear()
-    come, leave = WebSocket.on_opened, WebSocket._leave
+    come, leave = DocumentSocket.on_opened, DocumentSocket._leave
 
-    def on_opened(self: WebSocket, framing: Framing) -> None:
+    def on_opened(self: DocumentSocket, framing: Framing) -> None:
         _here.add(self)
         come(self, framing)
 
-    def _leave(self: WebSocket) -> None:
+    def _leave(self: DocumentSocket) -> None:
         leave(self)
         _here.remove(self)
 
-    monkeypatch.setattr(WebSocket, "on_opened", on_opened)
-    monkeypatch.setattr(WebSocket, "_leave", _leave)
+    monkeypatch.setattr(DocumentSocket, "on_opened", on_opened)
+    monkeypatch.setattr(DocumentSocket, "_leave", _leave)
 
 
-def here() -> list[WebSocket]:
+def here() -> list[DocumentSocket]:
     """The WebSockets of which the service that runs in this process knows."""
     return list(_here)
 
 
-def at_work() -> WebSocket:
+def at_work() -> DocumentSocket:
     """The one WebSocket that is open."""
     (found,) = (each for each in here() if not each.gone)
     return found
@@ -1094,7 +1095,7 @@ async def test_a_bug_of_ours_that_only_picows_catches(
 
     async with opened(service) as raw, opened(service, "other") as other:
         await raw.saved()
-        monkeypatch.setattr(WebSocket, "_take_rare", fail)
+        monkeypatch.setattr(DocumentSocket, "_take_rare", fail)
         await raw.send(frame(PING))
         await refused(raw, 1011)
         await other.saved()
@@ -1117,7 +1118,7 @@ async def test_nothing_is_left_of_connections_in_any_state(
     await eventually(lambda: len(asyncio.all_tasks()) <= tasks)
     await eventually(lambda: _open_files() <= files)
     gc.collect()
-    assert not [o for o in gc.get_objects() if type(o) in (WebSocket, Framing)]
+    assert not [o for o in gc.get_objects() if type(o) in (DocumentSocket, Framing)]
     assert _timers() <= timers + 5
     assert not [r for r in caplog.records if r.levelno >= logging.WARNING]
 

@@ -4,8 +4,8 @@ Run as a program: reads one JSON list of arguments a line, forks a child that is
 with them, says ``pid N`` before and ``ended CODE`` after (minus the signal where one ended it). The
 child's own stdout comes in between. So fifty SIGKILLs need no fifty imports.
 
-With ``--announce-early`` the service has a bug, for tests that must find it: its journal announces
-edits as committed before it appends them.
+With ``--announce-early`` the service has a bug, for tests that must find it: its journals announce
+edits and events as committed before they append them.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 from fastapi import FastAPI
 
-from persistence.store import Edit, Position
+from persistence.store import Edit, Position, Record
 from sync.cli.main import main
-from sync.server import journal, serving
+from sync.server import event_journal, journal, serving
 from tests.support.service import READY, ROOT, SECRET
 
 EARLY = "--announce-early"
@@ -106,6 +106,31 @@ class HastyJournal(journal.Journal):
         self._progress = anyio.Event()
 
 
+class HastyEventJournal(event_journal.EventJournal):
+    """The same bug for events."""
+
+    async def _commit(self, batch: list[event_journal._Submission]) -> None:
+        records = [submission.record for submission in batch]
+        for submission, offset in zip(batch, await self._guess(records), strict=True):
+            submission.committed(offset)
+            submission.offset.set_result(offset)
+        await anyio.sleep(0.02)  # a disk that takes a moment; a kill falls into it
+        await self._record(records)
+        self._done(batch)
+
+    async def _guess(self, records: list[Record]) -> list[int]:
+        tops: dict[str, int] = {}
+        for session in {record.session for record in records}:
+            stored = await self._store.session(session)
+            tops[session] = stored.top if stored else 0
+        offsets = []
+        for record in records:
+            known = await self._store.event(record.session, record.event.id)
+            tops[record.session] += known is None
+            offsets.append(known.offset if known else tops[record.session])
+        return offsets
+
+
 def _fork(arguments: list[str]) -> None:
     child = os.fork()
     if child == 0:
@@ -136,9 +161,10 @@ def _warm_up() -> None:
 def _run() -> None:
     _warm_up()
     if EARLY in sys.argv:
-        from sync.server import hub
+        from sync.server import hub, sessions
 
         vars(hub)["Journal"] = HastyJournal
+        vars(sessions)["EventJournal"] = HastyEventJournal
     for line in sys.stdin:
         _fork(json.loads(line))
 

@@ -1,9 +1,10 @@
-// Many stock clients in one process, driven by JSON lines: see lib/client.mjs for what one can do and
-// tests/support/node.py for the other end of the pipe.
+// Many stock clients in one process, driven by JSON lines: see lib/client.mjs and lib/session.mjs for
+// what one can do, tests/support/node.py and node_session.py for the other end of the pipe.
 import { Client, now } from './lib/client.mjs'
 import { Failure } from './lib/failure.mjs'
 import { say, serve } from './lib/lines.mjs'
 import { replayAll } from './lib/replay.mjs'
+import { Session } from './lib/session.mjs'
 import { untilTrue } from './lib/until.mjs'
 import { brief, bytes, difference, same, view } from './lib/view.mjs'
 
@@ -31,6 +32,23 @@ const open = (request) => {
 const close = async (client) => {
   clients.delete(client.options.client)
   await client.close()
+}
+
+/** @type {Map<string, Session>} */
+const sessions = new Map()
+
+const enter = (request) => { sessions.set(request.name, new Session(request)) }
+
+const leave = (session) => {
+  sessions.delete(session.name)
+  session.drop()
+}
+
+/** A command on somebody's session. */
+const inside = (action) => (request) => {
+  const session = sessions.get(request.name)
+  if (session === undefined) throw new Failure(`no such session: ${request.name}`)
+  return action(session, request)
 }
 
 const waitSynced = (client, { within }) =>
@@ -110,9 +128,23 @@ const commands = {
   waitPresence: on(waitPresence),
   waitEqual,
   replay: replayAll,
+  'session.enter': enter,
+  'session.leave': inside(leave),
+  'session.http': inside((session, request) => session.http(request)),
+  'session.history': inside((session) => session.history()),
+  'session.stream': inside((session, request) => session.stream(request)),
+  'session.subscribe': inside((session, request) => session.subscribe(request)),
+  'session.publish': inside((session, request) => session.publish(request)),
+  'session.acknowledge': inside((session, request) => session.acknowledge(request)),
+  'session.event': inside((session, request) => session.event(request)),
+  'session.events': inside((session) => session.events),
+  'session.replay': inside((session, request) => session.replay(request)),
+  'session.ended': inside((session, request) => session.ended(request)),
+  'session.drop': inside((session) => session.drop()),
   now: () => ({ at: now() })
 }
 
 await serve(commands, async () => {
+  sessions.forEach(leave)
   await Promise.all([...clients.values()].map((client) => client.close()))
 })

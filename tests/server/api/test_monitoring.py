@@ -1,0 +1,229 @@
+"""The status of a session, of the service, and of every connection, over HTTP."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from persistence.memory import MemoryStore
+from sync.core.yprotocol import update_frame
+from sync.server import event_hub, status
+from sync.server.api.monitoring import (
+    ConnectionsPage,
+    ServiceResource,
+    SessionStatusResource,
+)
+from sync.server.sessions import LiveSession
+from sync.server.status import StatusBoard
+from tests.server.api.client import ADMIN, JOIN, NONE, OBSERVE, Api, Office, open_office, problem_of
+from tests.server.parts import DISK_FULL, TroubledStore, eventually
+from tests.server.service import token_for
+from tests.server.watching import FORM, answered, shares, stored
+from tests.support.client import Peer, connect
+from tests.support.events import subscribing
+
+
+def token(subject: str, right: str = JOIN) -> str:
+    return token_for(subject, name=subject.title(), sessions={"*": right})
+
+
+async def told(who: Api, path: str, model: type[BaseModel]) -> dict[str, Any]:
+    """An answer, which is as it is described."""
+    answer = await who.get(path)
+    assert answer.status_code == 200, answer.text
+    model.model_validate_json(answer.text)
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_the_status_of_a_session_at_work(office: Office) -> None:
+    alice = await office.created(form=FORM)
+    ben = office.api("ben", JOIN)
+    await ben.post("sessions/s1/join")
+    await alice.post("sessions/s1/start")
+    await ben.post("sessions/s1/drafts/b/complete")
+    async with (
+        connect(office.service.sync_url, "drafts/s1/a", token("ben")) as client,
+        subscribing(office.service.url, "s1", token("olga", OBSERVE)) as events,
+    ):
+        await client.synced()
+        await events.subscribe()
+        await client.send(update_frame(answered(client.peer, "ben/q1")))
+        await client.saved()
+        found = await told(alice, "sessions/s1/status", SessionStatusResource)
+    assert (found["session"], found["state"], found["top"]) == ("s1", "running", 4)
+    assert [(each["subject"], each["role"], each["online"]) for each in found["members"]] == [
+        ("alice", "lead", False), ("ben", "evaluator", True), ("olga", None, True),
+    ]  # fmt: skip
+    assert (shares(found), shares(found, "b")) == ({"ben": 0.25}, {"ben": 0.0})
+    assert found["delivery"]["success"] == 1
+    after = await told(alice, "sessions/s1/status", SessionStatusResource)
+    assert after["test_cases"][1]["evaluators"][0]["completed"]
+
+
+async def test_a_new_session_without_anybody(office: Office) -> None:
+    alice = await office.created()
+    found = await told(alice, "sessions/s1/status", SessionStatusResource)
+    assert [case["evaluators"] for case in found["test_cases"]] == [[], []]
+
+
+async def test_who_may_observe_may_see_the_status(office: Office) -> None:
+    await office.created()
+    assert (await office.api("olga", OBSERVE).get("sessions/s1/status")).status_code == 200
+    problem_of(await office.api("nobody", NONE).get("sessions/s1/status"), 403)
+    problem_of(await office.nobody.get("sessions/s1/status"), 401)
+    problem_of(await office.api().get("sessions/s2/status"), 404)
+
+
+async def test_the_status_of_a_session_after_a_restart() -> None:
+    """Its drafts are on disk, and stay there."""
+    store = MemoryStore()
+    async with open_office(store) as office:
+        alice = await office.created(form=FORM)
+        await office.api("ben", JOIN).post("sessions/s1/join")
+        await alice.post("sessions/s1/start")
+        await stored(store, "drafts/s1/a", answered(Peer(), "ben/q1", "ben/q2"))
+    async with open_office(store) as office:
+        found = await told(office.api(), "sessions/s1/status", SessionStatusResource)
+        assert shares(found) == {"ben": 0.5}
+        service = await told(office.api("root", ADMIN), "status", ServiceResource)
+        assert service["rooms"] == 0
+        assert service["sessions"]["running"] == 1
+
+
+async def test_while_the_disk_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = TroubledStore()
+
+    async def heads(_prefix: str = "") -> list[Any]:
+        raise DISK_FULL
+
+    async with open_office(store) as office:
+        alice = await office.created()
+        monkeypatch.setattr(store, "heads", heads)
+        refused = problem_of(await alice.get("sessions/s1/status"), 503)
+        assert "disk" in refused["detail"]
+
+
+@pytest.mark.parametrize("path", ["status", "connections"])
+async def test_the_service_is_for_administrators(office: Office, path: str) -> None:
+    refused = problem_of(await office.api("alice").get(path), 403)
+    assert "role admin" in refused["detail"]
+    problem_of(await office.nobody.get(path), 401)
+
+
+async def test_the_status_of_the_service(office: Office) -> None:
+    await office.created()
+    async with connect(office.service.sync_url, "drafts/s1/a", token("ben")) as client:
+        await client.put("k", 1)
+        await client.saved()
+        found = await told(office.api("root", ADMIN), "status", ServiceResource)
+    assert found["state"] == "ready"
+    assert found["connections"]["documents"] == 1
+    assert found["edits"]["committed"] == 1
+    assert found["sessions"] == {"created": 1, "running": 0, "paused": 0, "stopped": 0}
+
+
+async def test_connections_and_their_pages(office: Office) -> None:
+    root = office.api("root", ADMIN)
+    await office.created()
+    async with (
+        connect(office.service.sync_url, "drafts/s1/a", token("ben")) as client,
+        connect(office.service.sync_url, "elsewhere", token("carl")) as other,
+        subscribing(office.service.url, "s1", token("olga", OBSERVE)) as events,
+    ):
+        await client.synced()
+        await other.synced()
+        await events.subscribe()
+        found = await told(root, "connections", ConnectionsPage)
+        assert [(each["kind"], each["subject"]) for each in found["connections"]] == [
+            ("document", "ben"), ("document", "carl"), ("events", "olga"),
+        ]  # fmt: skip
+        assert found["next"] is None
+        first = await told(root, "connections?limit=2", ConnectionsPage)
+        rest = await told(root, f"connections?limit=2&after={first['next']}", ConnectionsPage)
+        assert [each["subject"] for each in rest["connections"]] == ["olga"]
+        of_session = await told(root, "connections?session=s1", ConnectionsPage)
+        assert [each["subject"] for each in of_session["connections"]] == ["ben", "olga"]
+
+
+async def test_who_listens_over_http_is_there_too(office: Office) -> None:
+    alice = await office.created()
+    async with office.api("olga", OBSERVE).stream() as stream:
+        assert await stream.next() is not None
+        found = await told(alice, "sessions/s1/status", SessionStatusResource)
+        (presence,) = found["members"][1]["connections"]
+        assert (found["members"][1]["subject"], presence["kind"]) == ("olga", "stream")
+        root = office.api("root", ADMIN)
+        page = await told(root, "connections", ConnectionsPage)
+        assert [each["kind"] for each in page["connections"]] == ["stream"]
+        assert (await told(root, "status", ServiceResource))["connections"]["streams"] == 1
+
+
+@pytest.mark.parametrize("query", ["limit=0", "limit=501", "after=x", "after=x-1", "session=a/b"])
+async def test_queries_that_make_no_sense(office: Office, query: str) -> None:
+    problem_of(await office.api("root", ADMIN).get(f"connections?{query}"), 422)
+
+
+# -- pushed
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(event_hub, "STATUS_SECONDS", 0.01)
+    monkeypatch.setattr(status, "PUSH_SECONDS", 0.0)
+    monkeypatch.setattr(status, "PUSH_FACTOR", 0.0)
+
+
+@pytest.mark.usefixtures("quick")
+async def test_the_status_comes_over_the_event_channel_as_it_changes(office: Office) -> None:
+    alice = await office.created(form=FORM)
+    await office.api("ben", JOIN).post("sessions/s1/join")
+    await alice.post("sessions/s1/start")
+    async with subscribing(office.service.url, "s1", token("alice", "lead")) as events:
+        await events.subscribe(status=True)
+        await events.until(lambda: events.statuses != [])
+        assert shares(dict(events.statuses[-1])) == {"ben": 0}
+        async with connect(office.service.sync_url, "drafts/s1/a", token("ben")) as client:
+            await client.send(update_frame(answered(client.peer, "ben/q1")))
+            await events.until(lambda: shares(dict(events.statuses[-1])) == {"ben": 0.25})
+            await events.until(lambda: online(events.statuses[-1]) == {"alice", "ben"})
+        await events.until(lambda: online(events.statuses[-1]) == {"alice"})
+    SessionStatusResource.model_validate_json(json.dumps(events.statuses[-1]))
+
+
+def online(found: Any) -> set[str]:
+    return {each["subject"] for each in found["members"] if each["online"]}
+
+
+@pytest.mark.usefixtures("quick")
+async def test_while_nothing_changes_nothing_is_pushed(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks = 0
+    version = StatusBoard.version
+
+    def counted(board: StatusBoard, live: LiveSession) -> int:
+        nonlocal looks
+        looks += 1
+        return version(board, live)
+
+    monkeypatch.setattr(StatusBoard, "version", counted)
+    await office.created()
+    async with (
+        subscribing(office.service.url, "s1", token("alice", "lead")) as events,
+        subscribing(office.service.url, "s1", token("olga", OBSERVE)) as plain,
+    ):
+        await plain.subscribe()
+        await events.subscribe(status=True)
+        await events.until(lambda: events.statuses != [])
+        await eventually(lambda: looks > 3)
+        known, before = len(events.statuses), looks
+        await eventually(lambda: looks > before + 10)
+        await events.publish("note", {})
+        await events.until(lambda: len(events.statuses) > known)
+        await plain.reads(2)
+        assert len(events.statuses) == known + 1
+        assert plain.statuses == []

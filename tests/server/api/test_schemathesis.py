@@ -1,0 +1,69 @@
+"""The service against its own OpenAPI document: nothing that it does not say, and never a 5xx.
+
+Schemathesis makes requests from the document, such as it allows and such as it does not, follows
+the links between operations, and holds every answer against what is described. The seed is fixed.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from tests.support.service import ROOT, ServiceProcess
+
+COMMAND = str(Path(sys.executable).with_name("schemathesis"))
+
+# JSON Schema cannot say that ids are there once, and that a form's min is below its max.
+CONFIG = """
+[auth.openapi.bearer]
+bearer = "${TOKEN}"
+
+[[operations]]
+include-operation-id = "createSession"
+checks.positive_data_acceptance.expected-statuses = ["2xx", "4xx"]
+"""
+
+ADMIN = {"role": "admin"}
+LIMITED = {"sessions": {"refunds-*": "join", "r*": "observe", "0*": "lead"}}
+
+OPTIONS = ("--checks", "all", "--seed", "1", "--warnings", "off", "--request-timeout", "20")
+
+
+@pytest.mark.parametrize(
+    ("claims", "phases", "examples"),
+    [
+        pytest.param(ADMIN, "examples,coverage,fuzzing,stateful", "10", id="administrator"),
+        pytest.param(LIMITED, "examples,fuzzing", "15", id="limited"),
+    ],
+)
+@pytest.mark.timeout(300)
+async def test_the_service_is_as_it_is_described(
+    tmp_path: Path, claims: dict[str, Any], phases: str, examples: str
+) -> None:
+    config = tmp_path / "schemathesis.toml"
+    config.write_text(CONFIG)
+    async with ServiceProcess(tmp_path / "drafts.db", "--log-level", "warning") as service:
+        environment = os.environ | {
+            "TOKEN": service.token("alice", **claims),
+            "SCHEMATHESIS_HOOKS": "tests.server.api.schemathesis_hooks",
+            "PYTHONPATH": str(ROOT),
+        }
+        described = f"{service.url}/openapi.json"
+        extent = ("--phases", phases, "--max-examples", examples)
+        ran = await anyio.run_process(
+            [COMMAND, "--config-file", str(config), "run", described, *OPTIONS, *extent],
+            check=False,
+            stderr=subprocess.STDOUT,
+            cwd=tmp_path,
+            env=environment,
+        )
+        await service.check()
+    said = ran.stdout.decode()
+    assert ran.returncode == 0, said[-8_000:]
+    assert "Tested: " in said
