@@ -122,7 +122,7 @@ class LastEdits:
         self._by_session.move_to_end(session)
         while len(self._by_session) > MOST_SESSIONS:
             self._by_session.popitem(last=False)
-        for subject in list(found)[: len(found) - MOST_SUBJECTS]:
+        for subject in list(found)[: max(0, len(found) - MOST_SUBJECTS)]:
             del found[subject]
         return found
 

@@ -118,7 +118,7 @@ class Journal:
         return self._bytes
 
     async def progress(self) -> None:
-        """Wait for the next commit."""
+        """Wait for the next commit, and for what its callbacks do with ``call_soon``."""
         self._awaited = True
         await self._progress.wait()
 
@@ -153,6 +153,11 @@ class Journal:
         for submission in batch:
             position = Position(position + len(submission.edits))
             submission.committed(Position(position - 1))
+        # Behind what the callbacks left for later in this turn: whoever looks at that before it has
+        # happened, and waits, is woken all the same.
+        self._loop.call_soon(self._tell_progress)
+
+    def _tell_progress(self) -> None:
         if self._awaited:
             self._awaited = False
             self._progress.set()

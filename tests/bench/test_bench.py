@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,9 @@ from tests.bench.dialects import Hocuspocus, Kind, YWebsocket, clocks_of, saved,
 from tests.bench.edits import Author, Stream
 from tests.bench.feed import Feed
 from tests.bench.frames import MASK, frame
+from tests.bench.members import Log, publication
 from tests.bench.running import Run
+from tests.bench.scenarios.events import Events
 from tests.bench.scenarios.joining import Joining
 from tests.bench.scenarios.saturated import Saturated
 from tests.bench.servers import DRAFTSYNC, PEERS, Setting, running
@@ -175,6 +178,24 @@ async def test_a_saturated_room_small(setting: Setting) -> None:
 async def test_joining_small(setting: Setting) -> None:
     figures = await Joining(clients=20, rooms=4).run(DRAFTSYNC, setting)
     assert 0 < figures["p99"] / 1e3 <= figures["seconds"]
+
+
+async def test_session_events_small(setting: Setting) -> None:
+    scenario = Events(members=3, events=300, warm_up_events=60, window=8, rate=300, seconds=0.3)
+    figures = await scenario.run(DRAFTSYNC, setting)
+    assert figures["deliveries"] == pytest.approx(3 * figures["rate"])
+    assert 0 < figures["published50"] <= figures["published99"]
+    assert 0 < figures["delivered50"] <= figures["delivered99"]
+
+
+async def test_an_event_that_does_not_come_fails_the_run() -> None:
+    log = Log(Pulse())
+    event_id, _ = publication(1, 1)
+    log.sent_at[event_id] = 0.0
+    event = {"type": "event", "offset": 1, "id": event_id}
+    log.append(json.dumps(event).encode())
+    with pytest.raises(Failed, match="event 3 came when 2 was due"):
+        log.append(json.dumps(event | {"offset": 3}).encode())
 
 
 class Forgetful(Client):

@@ -1310,6 +1310,18 @@ def test_everybodys_edits_that_are_not_on_disk(writers: int) -> None:
     assert [scene.room.unsaved(n) for n in authors] == [0] * writers
 
 
+def test_who_waits_for_a_whole_turn_wrote_no_more_than_that() -> None:
+    """Many wrote at once; then others, before that was on disk."""
+    scene = Scene().joined(*range(1, 6))
+    authors = {n: Author(n) for n in range(1, 6)}
+    for n, author in authors.items():
+        scene.take(n, author.put("k", 1))
+    scene.flush()
+    scene.take(1, authors[1].put("k", 2))
+    scene.flush()
+    assert [scene.room.unsaved(n) for n in authors] == [2, 1, 1, 1, 1]
+
+
 def test_a_reader_has_nothing_that_is_not_on_disk(scene: Scene, alice: Author) -> None:
     scene.update(ALICE, alice.write("a"))
     scene.flush()

@@ -227,6 +227,25 @@ async def test_a_slow_reader_goes_on_when_the_feed_has_forgotten(
         assert slow.offsets == list(range(2, connection.live.top + 1))
 
 
+async def test_the_log_is_not_read_for_who_has_not_read_the_last_page(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(event_feed, "MAX_EVENTS", 5)
+    async with a_house() as house:
+        author, _ = await house.subscribed()
+        connection, slow = await house.subscribed(box=Box(slow=True))
+        slow.queued_bytes = MAX_BYTES + 1
+        await house.publish(author, 20)
+        slow.queued_bytes = 10
+        await house.publish(author, 1)
+        assert connection.reader is None
+        assert connection.lag == 21
+        slow.drain()
+        house.events.drained(connection)
+        await eventually(lambda: connection.lag == 0)
+        assert slow.offsets == list(range(2, 23))
+
+
 async def test_subscribing_again_ends_the_reading_of_the_log() -> None:
     store = TroubledStore()
     async with a_house(store) as house:
@@ -237,6 +256,7 @@ async def test_subscribing_again_ends_the_reading_of_the_log() -> None:
         store.hold()
         house.say(connection, {"type": "subscribe", "after": 0})
         assert connection.reader is not None
+        await asyncio.sleep(0)  # it has begun
         house.say(connection, {"type": "subscribe", "after": 4})
         store.release()
         await eventually(lambda: connection.lag == 0)

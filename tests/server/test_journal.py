@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -14,6 +15,7 @@ from persistence.store import Edit, Position
 from sync.server import journal as journal_module
 from sync.server.journal import FULL_BYTES, Journal
 from tests.server.parts import DISK_FULL, TroubledStore, an_edit, eventually
+from tests.support.client import PATIENCE
 
 
 @asynccontextmanager
@@ -46,6 +48,25 @@ async def test_submissions_are_told_the_position_of_their_last_edit() -> None:
             journal.submit([an_edit()] * size, noted(heard))
         await journal.settle()
     assert heard == [1, 4, 6]
+
+
+async def test_progress_comes_after_what_a_commit_left_for_later_in_its_turn() -> None:
+    """Whoever begins to wait in between hears of it, though nothing else is ever committed."""
+    loop, heard, waited = asyncio.get_running_loop(), list[int](), anyio.Event()
+    async with running(TroubledStore()) as journal, anyio.create_task_group() as tasks:
+
+        async def wait() -> None:
+            while not heard:
+                await journal.progress()
+            waited.set()
+
+        def committed(position: Position) -> None:
+            tasks.start_soon(wait)
+            loop.call_soon(heard.append, position)  # as the hub tells its rooms
+
+        journal.submit([an_edit()], committed)
+        with anyio.fail_after(PATIENCE):
+            await waited.wait()
 
 
 async def test_what_gathers_during_a_commit_is_the_next_commit() -> None:

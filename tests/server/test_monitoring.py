@@ -276,10 +276,26 @@ async def test_what_is_noted_is_newer_than_what_is_read() -> None:
         live = await watch.session(BEN)
         census = Census(watch.office.hub)
         (told,) = await live.feed.after(live.top - 1)
+        ada, ben = live.current.members
+        live.current = replace(live.current, members=(ada, ben, replace(ben, subject="carl")))
         census.note(live, told)
-        before = census.members()
         await census.survey(store)
-        assert census.members() == before == 2
+        assert census.members() == 3
+
+
+async def test_a_session_that_is_being_stopped_is_not_stopped() -> None:
+    store = TroubledStore()
+    async with watching(store) as watch:
+        census = Census(watch.office.hub)
+        watch.sessions.listeners.append(census.note)
+        await watch.session(BEN)
+        store.hold()
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(watch.sessions.step, "s1", Step.STOP, ADA)
+            await eventually(lambda: "s1" in watch.office.hub.sealed)
+            assert census.states() == {"created": 0, "running": 1, "paused": 0, "stopped": 0}
+            store.release()
+        assert census.states() == {"created": 0, "running": 0, "paused": 0, "stopped": 1}
 
 
 async def test_a_census_of_a_store_that_fails(monkeypatch: pytest.MonkeyPatch) -> None:

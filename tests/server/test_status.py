@@ -218,6 +218,16 @@ async def test_whose_last_edit_is_only_known_from_the_disk(watch: Watch) -> None
     }
 
 
+async def test_what_is_on_disk_of_somebody_may_be_older_than_what_they_did(watch: Watch) -> None:
+    live = await watch.session(BEN)
+    await stored(watch.store, draft("b"), Peer().put("k", 1), author="ben")
+    ben = await watch.office.join(BEN, draft())
+    await ben.put("k", 1)
+    await ben.saved()
+    last = member_of(await watch.board.status(live), "ben")["last_committed"]
+    assert (last["document"], last["position"]) == ("drafts/s1/a", 2)
+
+
 async def test_what_was_acknowledged_and_completed(watch: Watch) -> None:
     live = await watch.session(BEN)
     watch.sessions.acknowledge(live, "ben", 2)
@@ -251,6 +261,27 @@ async def test_progress_as_it_is_made(watch: Watch) -> None:
         "answered": 4, "required": 4, "optional_answered": 1, "share": 1.0,
     }  # fmt: skip
     assert shares(told, "b") == {"ben": 0, "carl": 0}
+
+
+async def test_progress_that_is_not_on_disk_yet() -> None:
+    store = TroubledStore()
+    async with watching(store) as watch:
+        live = await watch.session(BEN)
+        ben, peer = await opened(watch.office.hub, draft(), BEN), Peer()
+        store.hold()
+        for number, share in enumerate((0.25, 0.5, 0.75), 1):
+            feed(watch.office.hub, ben, update_frame(answered(peer, f"ben/q{number}")))
+            assert shares(await watch.board.status(live)) == {"ben": share}
+
+
+async def test_a_session_that_was_made_anew_has_its_own_form(watch: Watch) -> None:
+    live = await watch.session(BEN)
+    await stored(watch.store, draft(), answered(Peer(), "ben/q1"))
+    assert shares(await watch.board.status(live)) == {"ben": 0.25}
+    (section,) = FORM["sections"]
+    form = FORM | {"sections": [section | {"questions": section["questions"][:2]}]}
+    live.current = replace(live.current, epoch="another", form=form)
+    assert shares(await watch.board.status(live)) == {"ben": 0.5}
 
 
 async def test_ones_own_draft_and_the_shared_one_add_up(watch: Watch) -> None:

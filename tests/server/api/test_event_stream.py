@@ -16,6 +16,7 @@ from sync.server.api.event_stream import EventStream
 from sync.server.api.resources import SessionResource
 from sync.server.event_feed import EventFeed, Told
 from tests.server.api.client import (
+    ADMIN,
     NONE,
     OBSERVE,
     OUTLINE,
@@ -316,23 +317,26 @@ async def test_a_stream_outlasts_the_silence_of_its_reader(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A client of which nothing comes has gone, but not one that waits for an answer."""
-    monkeypatch.setattr(patience, "SILENCE_SECONDS", 0.1)
-    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.2)
     async with open_office() as office:
         alice = await office.created()
         async with alice.stream() as stream:
-            for _ in range(8):
+            for _ in range(4):
                 await stream.comment()
 
 
 async def test_a_reader_that_takes_nothing_has_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "SILENCE_SECONDS", 0.1)
     async with open_office() as office:
         alice = await office.created()
+        monkeypatch.setattr(patience, "SILENCE_SECONDS", 0.1)  # of taking, from here on
         async with SlowReader(office, alice._headers["Authorization"]) as stalled:
             for _ in range(200):
                 await alice.post(EVENTS, {"kind": "note", "data": {"x": "y" * 60_000}})
-            await anyio.sleep(0.5)
+            root = office.api("root", ADMIN)
+            with anyio.fail_after(TOGETHER):
+                while (await root.get("connections")).json()["connections"]:
+                    pass
             with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                 await stalled.read_until(b"never")
 
@@ -344,8 +348,8 @@ async def test_a_stream_over_http2(
     certificate: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside other requests of the same connection, past the silence, and to the end."""
-    monkeypatch.setattr(patience, "SILENCE_SECONDS", 0.1)
-    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.05)
+    monkeypatch.setattr(patience, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.2)
     trust = ssl.create_default_context(cafile=str(certificate["tls_cert"]))
     async with (
         running(MemoryStore(), **certificate) as service,
@@ -356,7 +360,7 @@ async def test_a_stream_over_http2(
         async with alice.stream() as stream:
             assert stream.response.http_version == "HTTP/2"
             await stream.next()
-            for _ in range(8):
+            for _ in range(4):
                 await stream.comment()
             await published(alice, 2)
             assert await stream.offsets(2) == [2, 3]
