@@ -16,7 +16,6 @@ from sync.forms.definition import FormDefinition
 from sync.forms.progress import Answered, tally
 from sync.server.connection_view import channel_presence, document_presence, milliseconds
 from sync.server.draft_answers import Reading
-from sync.server.loader import STEP_SECONDS
 from sync.server.meters import ChannelStatistics, Meters
 from sync.server.resident import LastEdit, Resident
 from sync.server.sessions import LiveSession
@@ -26,6 +25,10 @@ Json = dict[str, Any]
 MOST_ROWS = 20_000
 """Of evaluators and test cases. Where there might be more, only those who did something are shown,
 and no more than so many."""
+
+
+BREATH_SECONDS = 0.002
+"""How long a status that is made holds the event loop at a time, and what one draft takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class Breath:
         self._last = time.perf_counter()
 
     async def take(self) -> None:
-        if time.perf_counter() - self._last > STEP_SECONDS:
+        if time.perf_counter() - self._last > BREATH_SECONDS:
             await anyio.lowlevel.checkpoint()
             self._last = time.perf_counter()
 
