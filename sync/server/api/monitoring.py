@@ -429,6 +429,18 @@ SERVICE: dict[str, Any] = {
         "unrecovered": 0,
         "queued_bytes": 0,
     },
+    "webhooks": [
+        {
+            "name": "https://hooks.example.org/draftsync",
+            "delivered": 903,
+            "failed": 2,
+            "dead": 0,
+            "waiting": 1,
+            "oldest_lag_seconds": 0.4,
+            "failing": None,
+            "gone": False,
+        }
+    ],
     "memory_bytes": 121_634_816,
     "loop_lag_ms": _QUANTILES | {"max": 7.9},
 }
