@@ -346,6 +346,8 @@ class EventsClient(Reconnecting[EventsStatus]):
 
     @property
     def _acknowledgeable(self) -> int | None:
+        if self._state is not State.ONLINE:
+            return None  # before it is subscribed, nobody knows whether it is the same log
         return None if self._no_member or not self._acknowledges else self._consumed
 
     async def _say_goodbye(self, socket: ClientConnection) -> None:

@@ -631,9 +631,13 @@ class Hub:
 
     # -- the end
 
+    def take_no_more(self) -> None:
+        """Who comes now is told to come back, and nobody's messages are read any more."""
+        self._draining = True
+
     async def drain(self) -> None:
         """Take no more; when every edit is on disk and acknowledged, close with 1012."""
-        self._draining = True
+        self.take_no_more()
         for resident in self.rooms.everyone():
             self._perform(resident, resident.room.flush())
         await self.journal.settle()

@@ -424,12 +424,13 @@ async def test_events_that_are_gone_are_missed_in_words() -> None:
 
 async def test_nothing_of_another_log_counts() -> None:
     heard: list[dict[str, Any]] = []
-    acknowledged = anyio.Event()
+    acknowledged, taken = anyio.Event(), anyio.Event()
 
     async def first(stage: Stage) -> None:
         await stage.subscribed(90)
-        await stage.event(91)
-        await stage.event(92)
+        for offset in (91, 92, 93):
+            await stage.event(offset)
+        await taken.wait()
         await stage.socket.close(1012)
 
     async def then(stage: Stage) -> None:
@@ -440,6 +441,8 @@ async def test_nothing_of_another_log_counts() -> None:
         acknowledged.set()
 
     async with scripted(first, then) as client:
+        assert [each.offset for each in await take(client, 2)] == [91, 92]
+        taken.set()
         await client.until(lambda status: status.offset == 4)
         with pytest.raises(EventsLost):
             await take(client, 1)

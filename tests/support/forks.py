@@ -26,7 +26,7 @@ from fastapi import FastAPI
 from persistence.store import Edit, Position, Record
 from sync.cli.main import main
 from sync.server import event_journal, journal, serving
-from tests.support.service import READY, ROOT, SECRET
+from tests.support.service import PATIENCE, READY, ROOT, SECRET
 
 EARLY = "--announce-early"
 
@@ -61,7 +61,7 @@ class ForkedService:
             return int(await self._line("ended "))
 
     async def _line(self, beginning: str) -> str:
-        with anyio.fail_after(15):
+        with anyio.fail_after(PATIENCE):
             line = (await self._lines.receive_until(b"\n", 4_096)).decode()
         assert line.startswith(beginning), f"{line!r}\n{self.log.read_text()[-3_000:]}"
         return line.removeprefix(beginning)
