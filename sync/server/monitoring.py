@@ -32,7 +32,10 @@ from sync.server.hub import Hub, HubStatistics
 from sync.server.meters import ChannelStatistics, Meters
 from sync.server.sessions import Sessions
 from sync.server.status import Channels, StatusBoard
+from sync.server.telemetry import logger
 from sync.server.webhook_consumer import ConsumerStatistics
+
+log = logger(__name__)
 
 Json = dict[str, Any]
 
@@ -141,12 +144,15 @@ class Monitor:
 
     async def run(self) -> None:
         """Count what is stored, and sample for ever."""
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._census.survey, self._store)
-            tasks.start_soon(self.lag.run)
-            while True:
-                self.sample()
-                await anyio.sleep(SAMPLE_SECONDS)
+        try:
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._census.survey, self._store)
+                tasks.start_soon(self.lag.run)
+                while True:
+                    self.sample()
+                    await anyio.sleep(SAMPLE_SECONDS)
+        except* Exception:  # a bug costs the figures of late, not the server
+            log.exception("nothing is sampled any more")
 
     def sample(self) -> None:
         """Note what is counted now, for rates and quantiles of late."""

@@ -341,6 +341,16 @@ async def test_the_monitor_runs_beside_a_service() -> None:
         tasks.cancel_scope.cancel()
 
 
+async def test_a_bug_in_it_costs_the_figures_and_not_the_service(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with monitored() as (_watch, monitor):
+        monkeypatch.setattr(monitor, "sample", lambda: 1 / 0)
+        with anyio.fail_after(5):
+            await monitor.run()
+        assert monitor.figures().state == "ready"
+
+
 async def test_figures_of_2000_connections_take_a_moment(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
