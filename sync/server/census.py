@@ -58,7 +58,7 @@ class Census:
     def states(self) -> dict[str, int]:
         """Sessions by state; every state is there."""
         counted = Counter(state for state, _ in self._open.values())
-        stopped = sum(session not in self._open for session in self._hub.sealed)
+        stopped = sum(session not in self._open for session in self._hub.sealing.sessions)
         return {str(each): stopped if each is State.STOPPED else counted[each] for each in State}
 
     def members(self) -> int:

@@ -25,11 +25,9 @@ from sync.core.actions import Action, Close, Persist, Rebuild, Send
 from sync.core.errors import (
     Draining,
     Forbidden,
-    InternalError,
     MessageTooLarge,
     Overloaded,
     ProtocolError,
-    Sealed,
 )
 from sync.core.footprint import Footprint
 from sync.core.guard import MAX_CLIENTS_STEP2, MAX_CLIENTS_UPDATE
@@ -55,6 +53,7 @@ from sync.server.outbox import Outbox
 from sync.server.rehearsal import Rehearsal, is_large
 from sync.server.resident import LastEdit, Resident
 from sync.server.rooms import Rooms
+from sync.server.sealing import Sealing
 from sync.server.snapshots import Snapshots
 from sync.server.telemetry import logger
 
@@ -160,8 +159,7 @@ class Hub:
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         self._subjects: Counter[str] = Counter()
         self._draining = False
-        self.sealed: set[str] = set()
-        """Sessions that are stopped, or about to be: see :meth:`seal`."""
+        self.sealing = Sealing(self.rooms, self.journal, self._flush, self.end)
         self.last_edits = LastEdits()
         self._opened = 0
         self._closed: Counter[int] = Counter()
@@ -252,8 +250,8 @@ class Hub:
         self._watch_expiry(connection)
         writable = access is Access.WRITE
         joined = resident.room.join(connection.id, identity.subject, writable=writable)
-        if writable and self._is_sealed_for(connection):
-            resident.room.seal(connection.id)
+        if writable:
+            self.sealing.admit(connection)
         self._perform(resident, joined)
         log.info(
             "connection opened",
@@ -574,60 +572,10 @@ class Hub:
         self._expiries.pop(connection.id).cancel()
         self._watch_expiry(connection)
         resident.room.allow_writing(connection.id, access is Access.WRITE)
-        if access is Access.WRITE and self._is_sealed_for(connection):
-            resident.room.seal(connection.id)
+        if access is Access.WRITE:
+            self.sealing.admit(connection)
         expiry = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(identity.expires_at))
         connection.outbox.put(renewed_frame(expiry))
-
-    # -- stopped sessions
-
-    async def seal(self, session: str) -> None:
-        """Take no more edits of a session's drafts, but from administrators.
-
-        Returns when those that were taken are on disk. Who had them open to write goes on reading
-        until :meth:`close_sealed`.
-        """
-        self.sealed.add(session)
-        taken: list[tuple[Resident, int]] = []
-        for resident in self._drafts_of(session):
-            for connection in self._sealed_writers(resident):
-                resident.room.seal(connection.id)
-            self._flush(resident)
-            taken.append((resident, resident.room.accepted))
-        for resident, edits in taken:  # and not those that administrators make meanwhile
-            while resident.room.saved < edits:
-                await self.journal.progress()
-
-    def close_sealed(self, session: str) -> None:
-        """The session is stopped: close the connections that :meth:`seal` made readers of."""
-        self._close_writers(session, Sealed())
-
-    def unseal(self, session: str) -> None:
-        """The session could not be stopped: those connections may come again, and write."""
-        self._close_writers(session, InternalError("the session was not stopped: connect again"))
-        self.sealed.discard(session)
-
-    def _close_writers(self, session: str, error: ProtocolError) -> None:
-        for resident in self._drafts_of(session):
-            for connection in self._sealed_writers(resident):
-                self.end(connection, Verdict.of(error))
-
-    def _sealed_writers(self, resident: Resident) -> list[Connection]:
-        """Those that might write, were the session not stopped."""
-        return [
-            connection
-            for connection in resident.connections.values()
-            if connection.identity.document_access(connection.document) is Access.WRITE
-            and self._is_sealed_for(connection)
-        ]
-
-    def _drafts_of(self, session: str) -> list[Resident]:
-        return self.rooms.drafts(session)
-
-    def _is_sealed_for(self, connection: Connection) -> bool:
-        if connection.identity.administrator:
-            return False
-        return session_of(connection.document) in self.sealed
 
     # -- the end
 

@@ -347,13 +347,13 @@ class Sessions:
     ) -> None:
         """Everything pending of its drafts is on disk before the session is stopped."""
         try:
-            await self.hub.seal(live.id)
+            await self.hub.sealing.seal(live.id)
             offset = await self._submit(live, changed, event)
         except Exception as error:  # noqa: BLE001 - whoever asked has it
-            self.hub.unseal(live.id)
+            self.hub.sealing.unseal(live.id)
             done.set_exception(error)
         else:
-            self.hub.close_sealed(live.id)
+            self.hub.sealing.close(live.id)
             done.set_result(offset)
         finally:
             done.cancel()  # unless it has come to an end
@@ -519,5 +519,5 @@ async def _work_within(
 async def _seal_stopped(store: Store, hub: Hub) -> None:
     after = 0
     while page := await store.sessions(str(State.STOPPED), after, _PAGE):
-        hub.sealed.update(each.session for each in page)
+        hub.sealing.sessions.update(each.session for each in page)
         after = page[-1].number

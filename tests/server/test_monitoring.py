@@ -292,7 +292,7 @@ async def test_a_session_that_is_being_stopped_is_not_stopped() -> None:
         store.hold()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(watch.sessions.step, "s1", Step.STOP, ADA)
-            await eventually(lambda: "s1" in watch.office.hub.sealed)
+            await eventually(lambda: "s1" in watch.office.hub.sealing.sessions)
             assert census.states() == {"created": 0, "running": 1, "paused": 0, "stopped": 0}
             store.release()
         assert census.states() == {"created": 0, "running": 0, "paused": 0, "stopped": 1}

@@ -141,7 +141,7 @@ async def stopping(house: House) -> AsyncIterator[None]:
     """Begin a stop that has to wait; at the end it is done."""
     async with anyio.create_task_group() as tasks:
         tasks.start_soon(house.stop)
-        await eventually(lambda: "s1" in house.office.hub.sealed)
+        await eventually(lambda: "s1" in house.office.hub.sealing.sessions)
         yield
 
 
@@ -219,7 +219,7 @@ async def test_what_came_in_the_turn_of_the_seal_is_on_disk_when_it_is_done() ->
         hub = house.office.hub
         eve = await opened(hub, SHARED, EVE)
         feed(hub, eve, update_frame(Peer().put("q", 1)))
-        await hub.seal("s1")
+        await hub.sealing.seal("s1")
         assert await stored_answers(house.store, SHARED) == {"q": 1}
 
 
@@ -405,7 +405,8 @@ async def test_stopped_sessions_are_sealed_after_a_restart(
                 await house.sessions.step(session, Step.STOP, LEA)
         await house.stop()
     async with open_house(store) as house:
-        assert house.office.hub.sealed == {f"s{number}" for number in (1, 2, 3, 4, 6, 7, 8)}
+        stopped = {f"s{number}" for number in (1, 2, 3, 4, 6, 7, 8)}
+        assert house.office.hub.sealing.sessions == stopped
         for number in range(1, 9):
             eve = await house.office.join(EVE, DocumentName(f"drafts/s{number}/c1"))
             await eve.put("q", 1)
@@ -478,7 +479,7 @@ async def test_a_large_edit_that_is_tried_out_at_the_stop_is_not_accepted(
         await trying.wait()
         await eve.send(saved_frame(b"mine"))
         async with anyio.create_task_group() as tasks:
-            tasks.start_soon(house.office.hub.seal, "s1")
+            tasks.start_soon(house.office.hub.sealing.seal, "s1")
             await anyio.wait_all_tasks_blocked()
             tried.set()
         assert await eve.ended() == SEALED
@@ -577,7 +578,7 @@ async def test_a_stop_whose_caller_goes_is_carried_out() -> None:
         await house.accepts(eve, "q", 1)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(house.stop)
-            await eventually(lambda: "s1" in house.office.hub.sealed)
+            await eventually(lambda: "s1" in house.office.hub.sealing.sessions)
             tasks.cancel_scope.cancel()
         house.store.release()
         assert await eve.ended() == SEALED
@@ -594,7 +595,7 @@ async def test_a_stop_that_the_store_refuses_seals_nothing() -> None:
         closed = await eve.ended()
         assert closed.code == 1011  # come again
         assert ben.closed is None
-        assert house.office.hub.sealed == set()
+        assert house.office.hub.sealing.sessions == set()
         again = await house.office.join(EVE, SHARED)
         await again.put("q", 1)
         await again.saved()
