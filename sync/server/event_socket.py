@@ -12,7 +12,8 @@ from sync.core.event_channel import NOT_TEXT, verdict_text
 from sync.core.session import SessionId
 from sync.server.channel import ChannelOutbox
 from sync.server.connection import Verdict
-from sync.server.event_hub import Chunk, EventConnection, EventHub
+from sync.server.event_connection import Chunk, EventConnection
+from sync.server.event_hub import EventHub
 from sync.server.framing import Framing, text_frame
 from sync.server.socket_outbox import SocketOutbox
 from sync.server.websocket import WebSocket

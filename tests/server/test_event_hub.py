@@ -21,9 +21,15 @@ from persistence.store import Store
 from sync.core.errors import Draining, Forbidden, Overloaded, UnknownSession
 from sync.core.events import MAX_DATA
 from sync.core.session import Outline, SessionId, TestCase
-from sync.server import event_feed, event_hub, patience
+from sync.server import event_feed, patience
 from sync.server.admission import Admission
-from sync.server.event_hub import CHUNK_BYTES, MOST_IN_FLIGHT, Chunk, EventConnection, EventHub
+from sync.server.event_connection import (
+    MOST_IN_FLIGHT,
+    MOST_IN_FLIGHT_BYTES,
+    Chunk,
+    EventConnection,
+)
+from sync.server.event_hub import CHUNK_BYTES, EventHub
 from sync.server.event_socket import EventSocket
 from sync.server.hub import HubLimits, open_hub
 from sync.server.outbox import MAX_BYTES
@@ -349,7 +355,7 @@ async def test_so_many_bytes_are_on_their_way_and_no_more() -> None:
         wait = house.feed(connection, frames)
         assert wait is not None
         assert connection.in_flight < 20
-        assert connection.in_flight_bytes < event_hub.MOST_IN_FLIGHT_BYTES + MAX_DATA
+        assert connection.in_flight_bytes < MOST_IN_FLIGHT_BYTES + MAX_DATA
         store.release()
         while wait is not None:
             await wait
