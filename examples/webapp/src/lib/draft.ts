@@ -218,7 +218,7 @@ class FormDraft implements Draft {
   #onFields(keys: ReadonlySet<unknown>): void {
     for (const key of keys) {
       const entry = this.#entries.get(String(key))
-      if (entry !== undefined && rootOf(entry.question) === 'fields') this.#onAnswer(entry)
+      if (entry !== undefined) this.#onAnswer(entry)
     }
   }
 
@@ -226,7 +226,7 @@ class FormDraft implements Draft {
     for (const key of keys) {
       const [subject, question] = split(String(key))
       const entry = this.#entries.get(question)
-      if (entry === undefined || rootOf(entry.question) !== 'ratings') continue
+      if (entry === undefined) continue
       if (subject === this.subject) this.#onAnswer(entry)
       else this.#readOthers(entry)
     }
@@ -239,20 +239,21 @@ class FormDraft implements Draft {
 
   #readAnswer(entry: Entry): void {
     const { question } = entry
-    if (rootOf(question) === 'text') {
-      entry.answered = !isBlank(this.#doc.getText(COMMENT + question.id).toString())
-      return
-    }
-    const value = this.#value(question)
-    entry.answered = isAnswer(value)
-    entry.answer.set(entry.answered ? (value as AnswerValue) : undefined)
+    const value = rootOf(question) === 'text' ? undefined : this.#value(question)
+    entry.answered = isAnswer(value) || this.#isAnsweredElsewhere(question)
+    entry.answer.set(isAnswer(value) ? (value as AnswerValue) : undefined)
+    const subject = question.shared ? null : this.subject
     entry.issues.set(
-      flaws(question, value).map((code) => ({
-        question: question.id,
-        subject: question.shared ? null : this.subject,
-        code,
-        message: '',
-      })),
+      flaws(question, value).map((code) => ({ question: question.id, subject, code })),
+    )
+  }
+
+  /** By a text; or where another version of the form had the answer: it counts, and is not shown. */
+  #isAnsweredElsewhere(question: Question): boolean {
+    if (rootOf(question) === 'text' && !isBlank(this.text(question.id).toString())) return true
+    return (
+      isAnswer(plain(this.#fields.get(question.id))) ||
+      isAnswer(plain(this.#ratings.get(this.#own(question.id))))
     )
   }
 
@@ -272,7 +273,8 @@ class FormDraft implements Draft {
     const found = new Map<string, AnswerValue>()
     for (const [key, value] of this.#ratings.entries()) {
       const [subject, question] = split(key)
-      const theirs = question === entry.question.id && subject !== this.subject
+      const someone = subject !== '' && subject !== this.subject
+      const theirs = someone && question === entry.question.id
       if (theirs && isAnswer(value)) found.set(subject, value as AnswerValue)
     }
     entry.others.set(found.size > 0 ? found : NOBODY)

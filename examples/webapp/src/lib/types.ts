@@ -444,13 +444,12 @@ export interface Draft {
   destroy(): void
 }
 
-/** Something that is not as the form wants it. */
+/** Something that is not as the form wants it; the page has the words for its code. */
 export interface Issue {
   readonly question: string
   /** Whose answer; null: everybody's. */
   readonly subject: string | null
   readonly code: IssueCode
-  readonly message: string
 }
 
 // -- errors
