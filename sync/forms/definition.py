@@ -5,16 +5,20 @@
     {"id": "agent-eval", "title": "…", "sections": [
       {"id": "quality", "title": "…", "questions": [
         {"id": "accuracy", "kind": "score", "label": "…", "min": 1, "max": 5, "step": 1,
-         "required": true, "weight": 2, "help": "…"},
+         "required": true, "weight": 2, "comment": true, "help": "…"},
         {"id": "verdict", "kind": "choice", "label": "…", "options": ["pass", "fail"],
-         "multiple": false},
+         "multiple": false, "shared": true},
         {"id": "polite", "kind": "boolean", "label": "…"},
         {"id": "topics", "kind": "tags", "label": "…"},
         {"id": "remarks", "kind": "text", "label": "…"}]}]}
 
-Left out, ``required`` is false, ``weight`` 1 and ``multiple`` false. An option is a text, or
-``{"id", "label"}``. The ids of all questions differ, and have no slash: drafts keep an evaluator's
-answers under ``{subject}/{question id}``.
+Left out, ``required``, ``multiple``, ``shared`` and ``comment`` are false, and ``weight`` is 1. An
+option is a text, or ``{"id", "label"}``. The ids of all questions differ, and have no slash: drafts
+keep an evaluator's answers under ``{subject}/{question id}``.
+
+A ``shared`` question has one answer of everybody's; another one has one of each evaluator. With
+``comment`` there is a shared text beside the answer. A question of kind ``text`` is such a text
+itself, and has neither.
 """
 
 from __future__ import annotations
@@ -98,13 +102,21 @@ class Question:
     kind: Kind
     required: bool = False
     weight: float = 1.0  # of its answer, in a total over the form
+    shared: bool = False  # one answer of everybody's; texts are always shared
+    comment: bool = False  # with a text beside the answer
     help: str | None = None
+
+    @property
+    def word(self) -> str:
+        """Its kind, as JSON has it."""
+        return _word(self.kind)
 
     def to_json(self) -> dict[str, Any]:
         """As it is read, and nothing left to defaults."""
-        told: dict[str, Any] = {"id": self.id, "kind": _word(self.kind), "label": self.label}
+        told: dict[str, Any] = {"id": self.id, "kind": self.word, "label": self.label}
         told |= _details(self.kind)
         told |= {"required": self.required, "weight": self.weight}
+        told |= {"shared": self.shared, "comment": self.comment}
         return told if self.help is None else told | {"help": self.help}
 
 
@@ -183,19 +195,28 @@ def _section(path: str, raw: object) -> Section:
     return Section(node.id(), node.text("title", MAX_LABEL), questions)
 
 
-_COMMON = {"id", "kind", "label", "required", "weight", "help"}
+_COMMON = {"id", "kind", "label", "required", "weight", "shared", "comment", "help"}
+_OF_A_TEXT = {
+    "shared": "it to be left out: a text is always shared",
+    "comment": "it to be left out: a text is a comment itself",
+}
 
 
 def _question(path: str, raw: object) -> Question:
     kind = _Node(path, raw).get("kind", _KIND_WORDS, lambda value: value in _KINDS)
     keys, read = _KINDS[kind]
     node = _Node(path, raw, _COMMON | keys)
+    for key, expected in _OF_A_TEXT.items():
+        if node.flag(key) and kind == "text":
+            node.refuse(key, expected)
     return Question(
         node.id(),
         node.text("label", MAX_LABEL),
         read(node),
         required=node.flag("required"),
         weight=node.number("weight", "a number of 0 or more", least=0) if node.has("weight") else 1,
+        shared=node.flag("shared"),
+        comment=node.flag("comment"),
         help=node.text("help", MAX_HELP) if node.has("help") else None,
     )
 
@@ -207,12 +228,13 @@ def _score(node: _Node) -> Score:
     if not node.has("step"):
         return Score(low, high)
     step = node.number("step", "a number greater than 0")
-    if step <= 0 or step > high - low or not _is_whole((high - low) / step):
+    if step <= 0 or step > high - low or not is_whole((high - low) / step):
         node.refuse("step", f"a number greater than 0 that leads from {low} to {high}")
     return Score(low, high, step)
 
 
-def _is_whole(number: float) -> bool:
+def is_whole(number: float) -> bool:
+    """A whole number, but for what rounding did to it."""
     return math.isfinite(number) and math.isclose(number, round(number), rel_tol=1e-9)
 
 

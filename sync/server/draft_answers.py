@@ -21,7 +21,7 @@ from sync.core.content import maps_and_texts
 from sync.core.errors import NativeFailure
 from sync.core.replay import Replay, replay, replay_in_steps
 from sync.forms.definition import FormDefinition
-from sync.forms.progress import COMMENT, FIELDS, RATINGS, Answers, answers
+from sync.forms.progress import Answers, answers, roots
 from sync.server.deep_stack import run_deep
 from sync.server.loader import interleaved
 from sync.server.rehearsal import MANY_CLIENTS
@@ -134,7 +134,7 @@ class DraftAnswers:
             return Reading(None, "it is damaged, and cannot be read")
 
     async def _read_update(self, update: bytes, form: FormDefinition) -> Reading:
-        if _is_small(update):
+        if is_small(update):
             return Reading(_answers(update, form))
         found, _ = await self._in_worker(update, (), form)
         return Reading(found)
@@ -147,7 +147,7 @@ class DraftAnswers:
         if size > HUGE or len(stored.entries) > MOST_ENTRIES:
             raise _Unreadable("it is too large to be looked into here")
         small = size <= INLINE and len(updates) <= MOST_INLINE
-        if small and _is_small(snapshot or b"\x00"):
+        if small and is_small(snapshot or b"\x00"):
             parts = [] if snapshot is None else [snapshot]
             replayed = await interleaved(replay_in_steps(parts, updates))
             found, left_out = _answers(replayed.document.encode(), form), len(replayed.left_out)
@@ -185,14 +185,13 @@ def _next_time(began: float) -> float:
     return now + SLOW_FACTOR * spent if spent > SLOW_SECONDS else now
 
 
-def _is_small(update: bytes) -> bool:
+def is_small(update: bytes) -> bool:
     """Few bytes, of few clients (it begins with their count): many can cost the library seconds."""
     return len(update) <= INLINE and update[0] <= MANY_CLIENTS
 
 
 def _answers(update: bytes, form: FormDefinition) -> Answers:
-    comments = [COMMENT + question for question in form.places]
-    return answers(form, maps_and_texts(update, (FIELDS, RATINGS), comments))
+    return answers(form, maps_and_texts(update, *roots(form)))
 
 
 def _read_elsewhere(

@@ -50,6 +50,8 @@ FORM: dict[str, Any] = {
                     "label": "Verdict",
                     "options": ["pass", {"id": "fail", "label": "Failed"}],
                     "required": True,
+                    "shared": True,
+                    "comment": True,
                 },
             ],
         },
@@ -89,6 +91,9 @@ def test_what_a_form_says() -> None:
     assert (polite.kind, topics.kind, remarks.kind) == (Boolean(), Tags(), Text())
     assert [each.required for each in form.questions] == [True, True, True, False, False]
     assert [each.weight for each in form.questions] == [2, 1, 1, 0, 1]
+    assert [each.shared for each in form.questions] == [False, True, False, False, False]
+    assert [each.comment for each in form.questions] == [False, True, False, False, False]
+    assert [each.word for each in form.questions] == ["score", "choice", "boolean", "tags", "text"]
     assert form.question("polite") is polite
     assert form.question("nobody") is None
 
@@ -105,6 +110,8 @@ def test_json_out_is_json_in() -> None:
         "multiple": False,
         "required": True,
         "weight": 1,
+        "shared": True,
+        "comment": True,
     }
 
 
@@ -172,6 +179,19 @@ def test_a_form_is_a_value() -> None:
             "a text",
         ),
         (lambda f: question(f, 1).update(multiple=0), "sections[0].questions[1].multiple", "true"),
+        (lambda f: question(f, 1).update(shared="yes"), "sections[0].questions[1].shared", "'yes'"),
+        (lambda f: question(f, 0).update(comment=1), "sections[0].questions[0].comment", "not 1"),
+        (
+            lambda f: question(f, 2, 1).update(shared=True),
+            "sections[1].questions[2].shared",
+            "a text is always shared",
+        ),
+        (
+            lambda f: question(f, 2, 1).update(comment=True),
+            "sections[1].questions[2].comment",
+            "a text is a comment itself",
+        ),
+        (lambda f: question(f, 2, 1).update(shared=0), "sections[1].questions[2].shared", "not 0"),
         (lambda f: question(f, 2, 1).update(help=3), "sections[1].questions[2].help", "not 3"),
         (lambda f: question(f, 2, 1).update(min=3), "sections[1].questions[2].min", "none but"),
     ],
@@ -184,6 +204,12 @@ def test_what_is_wrong_is_named(
     assert refused.value.path == path
     assert expected in str(refused.value)
     assert str(refused.value).startswith(path)
+
+
+@pytest.mark.parametrize("value", [False, None])
+def test_a_text_may_say_that_it_has_what_no_text_has_not(value: object) -> None:
+    form = form_definition(changed(lambda f: question(f, 2, 1).update(shared=value, comment=value)))
+    assert form == form_definition(FORM)
 
 
 @pytest.mark.parametrize("raw", [None, [], "form", 3, True])

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sync.forms.definition import FormDefinition, form_definition
-from sync.forms.progress import MAX_EVALUATORS, Progress, answers, progress, tally
+from sync.forms.progress import MAX_EVALUATORS, Progress, answers, progress, roots, tally
 
 
 def form(required: str = "abc", optional: str = "xy") -> FormDefinition:
@@ -70,10 +70,47 @@ def test_no_answer(value: object) -> None:
 
 @pytest.mark.parametrize("root", [None, "text", ["a"], 3, {"error": "cannot be rendered"}])
 def test_roots_of_another_shape_answer_nothing(root: object) -> None:
-    content = {"fields": root, "ratings": root}
+    content = {"fields": root, "ratings": root, "tags/a": root}
     assert share(content) == 0
     if not isinstance(root, str):
         assert share({"comment/a": root}) == 0
+
+
+def of(kind: str, **more: object) -> FormDefinition:
+    """A form of one question, q."""
+    question = {"id": "q", "kind": kind, "label": "q", "required": True} | more
+    return form_definition(
+        {"id": "f", "title": "f", "sections": [{"id": "s", "title": "s", "questions": [question]}]}
+    )
+
+
+@pytest.mark.parametrize(
+    ("definition", "answered"),
+    [
+        (of("text"), 1),
+        (of("boolean"), 0),
+        (of("boolean", comment=True), 0),
+        (of("tags", shared=True, comment=True), 0),
+    ],
+)
+def test_a_note_answers_nothing_but_a_text(definition: FormDefinition, answered: int) -> None:
+    assert progress(definition, {"comment/q": "so"}, "alice").answered == answered
+
+
+@pytest.mark.parametrize("tags", [{"refund": True}, {"": True}, {"refund": False}])
+def test_shared_tags_answer_for_everybody(tags: object) -> None:
+    shared, own = of("tags", shared=True), of("tags")
+    assert progress(shared, {"tags/q": tags}, "alice").answered == 1
+    assert progress(shared, {"tags/q": tags}).answered == 1
+    assert progress(shared, {"tags/q": {}}).answered == 0
+    assert progress(own, {"tags/q": tags}).answered == 0
+    assert progress(of("boolean", shared=True), {"tags/q": tags}).answered == 0
+
+
+def test_the_roots_that_are_looked_at() -> None:
+    assert roots(of("text")) == (["fields", "ratings"], ["comment/q"])
+    assert roots(of("tags", shared=True, comment=True)) == (["fields", "ratings", "tags/q"], [])
+    assert roots(of("tags", comment=True)) == (["fields", "ratings"], [])
 
 
 def test_where_nothing_is_required_all_questions_count() -> None:

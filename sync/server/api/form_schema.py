@@ -22,6 +22,7 @@ Schema = dict[str, Any]
 _ID: Schema = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"}
 _NUMBER: Schema = {"type": "number", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER}
 _FLAG: Schema = {"type": ["boolean", "null"], "default": False}
+_NEVER: Schema = _FLAG | {"enum": [False, None]}
 
 
 def _text(most: int = MAX_LABEL, *, left_out: bool = False) -> Schema:
@@ -50,10 +51,24 @@ def _question(kind: str, details: Schema, **optional: Schema) -> Schema:
     usual = {
         "required": _FLAG | {"description": "Whether a draft is complete only with an answer."},
         "weight": _NUMBER | {"type": ["number", "null"], "minimum": 0, "default": 1},
+        "shared": _shared(kind),
+        "comment": _comment(kind),
         "help": _text(MAX_HELP, left_out=True),
     }
     named = {"id": _ID, "kind": {"const": kind}, "label": _text()}
     return _object(named | details, optional=usual | optional, title=kind.title())
+
+
+def _shared(kind: str) -> Schema:
+    if kind == "text":
+        return _NEVER | {"description": "A text is always shared."}
+    return _FLAG | {"description": "One answer of everybody's, not one of each evaluator."}
+
+
+def _comment(kind: str) -> Schema:
+    if kind == "text":
+        return _NEVER | {"description": "A text is a comment itself."}
+    return _FLAG | {"description": "With a text of everybody's beside the answer."}
 
 
 _OPTION: Schema = {"anyOf": [_text(), _object({"id": _text(), "label": _text()})]}

@@ -91,16 +91,17 @@ class NewMember(Request):
 
 
 def _form(given: dict[str, Any]) -> dict[str, Any]:
+    """The form with nothing left to defaults, so that no reader needs to know them."""
     try:
         size = len(json.dumps(given, ensure_ascii=False, allow_nan=False).encode())
-        form_definition(given)
+        form = form_definition(given)
     except InvalidForm:
         raise
     except ValueError:  # NaN, or a number without end
         raise ValueError("a form is JSON without NaN, and with numbers of a sane length") from None
     if size > MAX_FORM:
         raise ValueError(f"a form has at most {MAX_FORM} bytes as JSON; this one has {size}")
-    return given
+    return form.to_json()
 
 
 class NewSession(Request):

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from sync.forms.definition import form_definition
 from sync.server.api.requests import NEW_SESSION, PUBLICATION, RoleWord
 
 Time = Annotated[
@@ -80,7 +81,7 @@ class SessionSummary(Resource):
 class SessionResource(SessionSummary):
     """A session."""
 
-    form: dict[str, Any] | None
+    form: dict[str, Any] | None = Field(description="With nothing left to defaults.")
 
 
 class SessionsPage(Resource):
@@ -165,7 +166,7 @@ SESSION: dict[str, Any] = {
     "stopped_at": None,
     "active_seconds": 0.0,
     "completed": [],
-    "form": NEW_SESSION["form"],
+    "form": form_definition(NEW_SESSION["form"]).to_json(),
 }
 SESSIONS: dict[str, Any] = {
     "sessions": [{key: value for key, value in SESSION.items() if key != "form"}],

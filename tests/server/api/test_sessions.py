@@ -8,6 +8,7 @@ import pytest
 
 from persistence.memory import MemoryStore
 from persistence.sqlite import open_sqlite
+from sync.forms.definition import form_definition
 from sync.server.api import sessions as sessions_module
 from sync.server.api.resources import SessionResource, SessionsPage
 from tests.server.api.client import (
@@ -166,7 +167,7 @@ async def test_a_session_as_it_was_asked_for(office: Office) -> None:
     session = answer.json()
     SessionResource.model_validate(session)
     assert session["test_cases"] == [{"id": "a", "title": "a"}, {"id": "b", "title": "Bee"}]
-    assert session["form"] == FORM
+    assert session["form"] == form_definition(FORM).to_json()
     assert (session["state"], session["top"]) == (CREATED, 1)
     told = [
         [each["subject"], each["name"], each["role"], each["joined_at"] is not None]
