@@ -372,10 +372,12 @@ class Room:
         return [self._ask(sender)]
 
     def _ask(self, member: Member) -> Action:
-        """Our step1: 'send me what I lack'. What it leaves out because we have it must be saved."""
+        """Our step1: 'send me what I lack'. What it leaves out because we have it must be saved.
+
+        For a reader, too: it may have written what is not on disk yet, before it was one.
+        """
         member.asks += 1
-        if member.writable:
-            member.wrote_at = self.accepted + len(self._turn)
+        member.wrote_at = self.accepted + len(self._turn)
         return Send((member.id,), step1_frame(self._document.state_vector()))
 
     def _ask_owner(self, sender: Member) -> list[Action]:

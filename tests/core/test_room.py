@@ -718,6 +718,21 @@ def test_a_barrier_waits_for_what_our_step1_said_we_have(alice: Author) -> None:
     assert scene.stored == [edit]
 
 
+def test_a_readers_barrier_waits_for_what_it_wrote_before_it_was_one(alice: Author) -> None:
+    """The session was stopped in between, and the disk is slow: nothing is saved yet."""
+    scene = Scene().joined(ALICE)
+    scene.update(ALICE, alice.put("a"))
+    scene.leave(ALICE)
+    scene.join(DAVE, "s1", writable=False)
+    scene.step2(DAVE, EMPTY)
+    scene.flush()
+    scene.forget()
+    scene.barrier(DAVE)
+    scene.expect_nothing(DAVE)
+    scene.commit()
+    scene.expect(DAVE, Barrier(b"b"))
+
+
 def test_a_barrier_after_rights_were_given_waits_for_all(scene: Scene, alice: Author) -> None:
     scene.join(DAVE, writable=False)
     scene.update(ALICE, alice.put("a"))
