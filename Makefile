@@ -1,6 +1,7 @@
 # The same few verbs on a laptop, on a fresh machine and in CI.
-#   make demo    the main job, happening in this terminal (Python 3.11+ is all it needs)
-#   make test    every test (those that need Node 20 say so and are skipped without it)
+#   make demo    the main job, in this terminal and a browser (Python 3.11+; Node 20 for the latter)
+#   make test    every test (those that need Node 20 or Chromium say so, and are skipped without)
+#   make web     build the web app into examples/webapp/dist (Node 20)
 #   make check   lint, format, types
 #   make bench   side by side with other Yjs servers, some minutes (ARGS=--quick: a first look)
 #   make lock    pin the newest versions of everything again
@@ -14,11 +15,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3
 
-.PHONY: demo test check format bench lock setup node clean
+# The web app, and a shell word that is true where Node can build it (Vite wants 20.19 or newer).
+WEBAPP := examples/webapp
+NODE_20 := command -v npm >/dev/null && \
+  node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)'
+
+.PHONY: demo test check format bench lock setup node web clean
 .DEFAULT_GOAL := help
 
 help:
-	@sed -n '2,7s/^# *//p' Makefile
+	@sed -n '2,8s/^# *//p' Makefile
 
 setup: $(VENV)/.installed
 
@@ -31,30 +37,46 @@ $(VENV)/.installed: requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The JavaScript clients that tests drive. Without Node those tests are skipped and say so.
-node: tests/wire/node_modules/.installed
+# Packages of the JavaScript clients that tests drive, and of the web app.
+node: tests/wire/node_modules/.installed $(WEBAPP)/node_modules/.installed
+	@$(NODE_20) || echo "Node 20.19 or newer was not found: tests that need it will be skipped"
 
-tests/wire/node_modules/.installed: tests/wire/package-lock.json
-	@if command -v npm >/dev/null; then \
-	  npm ci --prefix tests/wire --no-fund --no-audit --loglevel=error && touch $@; \
-	else \
-	  echo "npm was not found: tests that drive JavaScript clients will be skipped (install Node 20)"; \
+%/node_modules/.installed: %/package-lock.json
+	@if $(NODE_20); then npm ci --prefix $* --no-fund --no-audit --loglevel=error && touch $@; fi
+
+web: $(WEBAPP)/dist/.built
+	@test -e $< || echo "Node 20.19 or newer was not found: the web app is not built"
+
+# Built again when anything changed that it is made from.
+SOURCES := $(shell find $(WEBAPP) -type f -not -path '*/node_modules/*' -not -path '*/dist/*' \
+  -not -path '$(WEBAPP)/test/*')
+
+$(WEBAPP)/dist/.built: $(WEBAPP)/node_modules/.installed $(SOURCES)
+	@if $(NODE_20); then \
+	  echo "Building the web app…"; \
+	  npm run --silent build --prefix $(WEBAPP) -- --logLevel=warn && \
+	  find $(WEBAPP)/dist \( -name '*.js' -o -name '*.css' -o -name '*.svg' \) \
+	    -exec gzip -9knf {} + && touch $@; \
 	fi
 
 demo: setup
+	@$(MAKE) --no-print-directory web || echo "The web app could not be built: the demo goes on without"
 	@$(BIN)/draftsync demo $(ARGS)
 
-test: setup node
+test: setup node web
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-check: setup
+check: setup node
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	@if $(NODE_20); then npm run --silent check --prefix $(WEBAPP); \
+	else echo "Node 20.19 or newer was not found: $(WEBAPP) is not checked"; fi
 
-format: setup
+format: setup node
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@if $(NODE_20); then npm run --silent format --prefix $(WEBAPP); fi
 
 # Peers from npm are put into a cache outside this folder.
 bench: setup
@@ -67,4 +89,5 @@ lock:
 	  --custom-compile-command "make lock" --output-file requirements.lock
 
 clean:
-	rm -rf $(VENV) tests/wire/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) tests/wire/node_modules $(WEBAPP)/node_modules $(WEBAPP)/dist \
+	  tests/browser/artefacts .mypy_cache .ruff_cache .pytest_cache .hypothesis

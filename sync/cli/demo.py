@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import anyio
 import typer
@@ -25,13 +25,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from auth.tokens import mint
 from persistence.sqlite import open_sqlite_readonly
 from persistence.store import StoreError
 from sync.cli import options
-from sync.cli.demo_sample import EVALUATORS
+from sync.cli.demo_people import PEOPLE, token_of
 from sync.cli.demo_screens import Content, console
+from sync.cli.demo_session import SESSION, WEBAPP, open_session
 from sync.cli.demo_story import Counts, Story, StoryFailed
+from sync.cli.http import ServiceError
 from sync.client import ClientError
 from sync.core.content import content
 from sync.core.names import document_name
@@ -41,15 +42,12 @@ from sync.server.address import bind
 DRAFT = "drafts/refund-042"
 DAY = 24 * 3600.0
 PACE = 0.15  # seconds between two edits of the story
+INDEX = "index.html"
+BUILD_IT = "'make web' builds it, and needs Node 20 or newer"
 START_SECONDS = 20.0
 STOP_SECONDS = 15.0
-AUDIENCE = "draftsync"
+DOWN_SECONDS = 5.0  # long enough to see what the web app says of it
 READY = b"draftsync ready "
-GRANTS: dict[str, dict[str, Any]] = {
-    **{each: {"documents": {"drafts/*": "write"}} for each in EVALUATORS},
-    "reader": {"documents": {"drafts/*": "read"}},
-    "admin": {"role": "admin"},
-}
 
 
 class CannotServe(Exception):
@@ -57,11 +55,13 @@ class CannotServe(Exception):
 
 
 class ServiceProcess:
-    """``draftsync serve`` as a child with a throw-away secret: started, killed, started again."""
+    """The service as a child with a throw-away secret: started, killed, started again."""
 
-    def __init__(self, host: str, port: int, database: Path) -> None:
+    def __init__(self, host: str, port: int, database: Path, web: Path | None = None) -> None:
+        """``web``: the built web app; None: there is none."""
         self.url = ""
         self.database = database
+        self.web = web
         self.log = database.with_name(database.name + ".log")
         self._host = host
         self._port = port
@@ -70,9 +70,10 @@ class ServiceProcess:
 
     async def start(self) -> None:
         """Start, and wait until it takes connections. Raises CannotServe."""
-        command = [sys.executable, "-m", "sync.cli.main", "serve", "--config", os.devnull]
+        command = [sys.executable, "-m", "sync.cli.demo_service", "--config", os.devnull]
         command += ["--host", self._host, "--port", str(self._port)]
-        command += ["--database", str(self.database), "--jwt-audience", AUDIENCE]
+        command += ["--database", str(self.database)]
+        command += [] if self.web is None else ["--web", str(self.web)]
         with await anyio.to_thread.run_sync(partial(self.log.open, "ab")) as log:
             self._process = await anyio.open_process(
                 command,
@@ -101,11 +102,15 @@ class ServiceProcess:
         await self.kill()
         return options.FAILED
 
-    async def ended(self) -> NoReturn:
-        """Wait until it ends by itself. Raises CannotServe."""
-        if self._process is not None:
-            await self._process.wait()
-        raise CannotServe(f"the service ended; its log is {self.log}")
+    async def killed(self) -> None:
+        """Wait until somebody kills it (SIGKILL). Raises CannotServe when it ends otherwise."""
+        if self._process is None or await self._ended(self._process) != -signal.SIGKILL:
+            raise CannotServe(f"the service ended; its log is {self.log}")
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, while it runs."""
+        return self._process.pid if self._process else None
 
     async def on_disk(self, document: str) -> Content:
         """What the database file holds of a document."""
@@ -117,14 +122,7 @@ class ServiceProcess:
 
     def token(self, subject: str) -> str:
         """A token for one of the people in the demo; it holds for a day."""
-        return mint(
-            self._secret,
-            subject=subject,
-            name=subject.title(),
-            ttl=DAY,
-            audience=AUDIENCE,
-            **GRANTS[subject],
-        )
+        return token_of(subject, self._secret, DAY)
 
     def _environment(self) -> dict[str, str]:
         """Ours, but for the settings of another service."""
@@ -165,10 +163,17 @@ def demo(
             help="The SQLite file [default: in a new temporary directory].", dir_okay=False
         ),
     ] = None,
+    web: Annotated[
+        Path | None,
+        typer.Option(
+            help="Directory of the built web app [default: examples/webapp/dist].",
+            envvar="DRAFTSYNC_WEB",
+        ),
+    ] = None,
     once: Annotated[bool, typer.Option("--once", help="Tell the story, then stop.")] = False,
     fast: Annotated[bool, typer.Option("--fast", help="Tell the story without pauses.")] = False,
 ) -> None:
-    """Show a team at work through a network failure and a killed server; then serve the result.
+    """Show a team at work through a network failure and a killed server; then serve the web app.
 
     It runs a service of its own, with a throw-away secret. Nothing but --database names its file,
     so that it never writes into the database of another service by mistake.
@@ -179,12 +184,20 @@ def demo(
     if (problem := _cannot_bind(host, port)) is not None:
         out.print(Text(problem, "bold red"))
         raise typer.Exit(options.FAILED)
+    if web is not None and not (web / INDEX).is_file():
+        options.usage_error(f"--web {web}: there is no {INDEX} in it; {BUILD_IT}")
     file = database or Path(tempfile.mkdtemp(prefix="draftsync-demo-")) / "drafts.db"
-    service = ServiceProcess(host, port, file.absolute())
+    service = ServiceProcess(host, port, file.absolute(), web or _built())
     code = anyio.run(_run, out, service, 0.0 if once or fast else PACE, once)
     if once and database is None and code == 0:
         shutil.rmtree(file.parent)
     raise typer.Exit(code)
+
+
+def _built() -> Path | None:
+    """The web app of this checkout, where it was built."""
+    built = WEBAPP / "dist"
+    return built if (built / INDEX).is_file() else None
 
 
 def _cannot_bind(host: str, port: int) -> str | None:
@@ -208,7 +221,7 @@ async def _run(out: Console, service: ServiceProcess, pace: float, once: bool) -
             await _tell(out, service, draft, pace)
             if not once:
                 await _serve(out, service, draft)
-    except* (StoryFailed, ClientError, CannotServe, StoreError) as group:
+    except* (StoryFailed, ClientError, ServiceError, CannotServe, StoreError) as group:
         failures.append(_innermost(group))
     for failure in failures:
         out.print(Text(f"\n✗ {failure}", "bold red"))
@@ -281,34 +294,59 @@ def _none(count: int) -> tuple[Text, Text]:
 
 async def _serve(out: Console, service: ServiceProcess, draft: str) -> None:
     """Say how to take part, and go on serving."""
+    session = await open_session(service.url, service.token)
+    _look_inside(out, service, session, draft)
+    if service.web is None:
+        _connect(out, service, draft)
     _heading(out, f"Serving at {service.url}", "Ctrl-C stops it")
-    _invite(out, service, draft)
-    await service.ended()
+    if service.web is None:
+        _whole(out, f"The web app is not built: {BUILD_IT}.")
+    else:
+        _invite(out, service.url, session)
+    while True:
+        _whole(out, f"kill -9 {service.pid}   kills the server, and it comes back", "dim")
+        await service.killed()
+        _whole(out, f"The server was killed. It starts again in {DOWN_SECONDS:.0f} s.", "bold red")
+        await anyio.sleep(DOWN_SECONDS)
+        await service.start()
 
 
-def _invite(out: Console, service: ServiceProcess, draft: str) -> None:
-    sync_url = f"ws{service.url.removeprefix('http')}/sync"
+def _invite(out: Console, url: str, session: str) -> None:
+    _whole(out, "Open the web app as any of these, each in a tab of its own:")
+    out.print(_links(url, session))
+    if not _is_here(url):
+        _whole(out, "Whoever reaches this address can use these links.", "bold red")
+
+
+def _links(url: str, session: str) -> Table:
+    place = "" if session == SESSION else f"?session={session}"
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for subject, person in PEOPLE.items():
+        link = f"{url}/demo/{subject}{place}"
+        table.add_row(Text(person.name, "bold"), person.part, Text(link, f"link {link}"))
+    return table
+
+
+def _is_here(url: str) -> bool:
+    return url.removeprefix("http://").startswith(("127.", "[::1]", "localhost"))
+
+
+def _look_inside(out: Console, service: ServiceProcess, session: str, draft: str) -> None:
     database = shlex.quote(str(service.database))
     _heading(out, "Look inside", "now, and after it has stopped")
     _whole(out, f"draftsync docs show {draft} --database {database}")
     _whole(out, f"draftsync docs list --database {database}")
+    _whole(out, f"draftsync sessions show {session} --database {database}")
+
+
+def _connect(out: Console, service: ServiceProcess, draft: str) -> None:
+    url = f"ws{service.url.removeprefix('http')}/sync"
     _heading(
         out, "Connect with JavaScript, as Alice", "browser or Node 22; npm install yjs y-websocket"
     )
     for line in _JAVASCRIPT.splitlines():
-        _whole(out, line.format(token=service.token("alice"), url=sync_url, draft=draft))
-    _heading(out, "Connect as somebody else", "tokens hold for a day")
-    for person, may in _RIGHTS.items():
-        out.print(Text.assemble((person, "bold"), f" {may}"))
-        _whole(out, f"{sync_url}/{draft}?token={service.token(person)}", "dim")
+        _whole(out, line.format(token=service.token("alice"), url=url, draft=draft))
 
-
-_RIGHTS = {
-    "alice": "may write drafts/*",
-    "bob": "may write drafts/*",
-    "reader": "may read drafts/*",
-    "admin": "may do everything",
-}
 
 _JAVASCRIPT = """\
 import * as Y from 'yjs'

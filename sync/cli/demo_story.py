@@ -29,6 +29,7 @@ from sync.core.yprotocol import decode_state_vector
 
 PATIENCE = 20.0  # seconds that a step of the story may take
 DRAW_SECONDS = 0.08
+READER = "olga"
 QUICK = Backoff(first=0.1, most=0.5)
 
 
@@ -261,9 +262,7 @@ class Story:
 
     async def _third(self) -> Evaluator:
         """Somebody who gets the draft without ever having been here before."""
-        third = Evaluator(
-            "reader", self._service.url, self._document, self._service.token("reader")
-        )
+        third = Evaluator(READER, self._service.url, self._document, self._service.token(READER))
         async with third.client:
             await _in_time(third.client.synced(), "reading")
         return third

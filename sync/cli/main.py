@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from auth.tokens import mint
-from sync.cli import docs, options, sessions, webhooks
+from sync.cli import docs, forms, options, sessions, webhooks
 from sync.cli.demo import demo
 
 app = typer.Typer(
@@ -19,6 +19,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.add_typer(docs.app, name="docs")
+app.add_typer(forms.app, name="forms")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(webhooks.app, name="webhooks")
 app.command()(demo)
@@ -108,6 +109,10 @@ def serve(
     tls_key: Annotated[Path | None, typer.Option(help="PEM private key.")] = None,
     allow_origin: Annotated[
         list[str] | None, typer.Option(help="Origin of pages that may connect; repeatable.")
+    ] = None,
+    web: Annotated[
+        Path | None,
+        typer.Option(help="Directory of a built web app, to serve at / [default: none]."),
     ] = None,
     metrics_bind: Annotated[
         str | None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NoReturn
 
 import anyio
@@ -16,14 +16,15 @@ from auth.tickets import MemoryTickets
 from persistence.store import StoreError
 from sync.cli import compose, options
 from sync.server import serving
+from sync.server.api.application import Layer
 from sync.server.settings import Settings
 from sync.server.telemetry import configure_logging, logger
 
 log = logger(__name__)
 
 
-def run(settings: Settings) -> NoReturn:
-    """Serve until a signal comes, and end the process."""
+def run(settings: Settings, layers: Sequence[Layer] = ()) -> NoReturn:
+    """Serve until a signal comes, and end the process. ``layers``: beside the API."""
     configure_logging(settings.log_format, settings.log_level)
     try:
         keys = compose.key_source(settings)
@@ -33,7 +34,7 @@ def run(settings: Settings) -> NoReturn:
     watched = keys if isinstance(keys, KeySet) else None
 
     async def main(stop: asyncio.Event) -> int:
-        return await serve(settings, verifier, watched, stop)
+        return await serve(settings, verifier, watched, stop, layers)
 
     code = serving.run(main, settings)
     sys.stdout.flush()
@@ -42,7 +43,11 @@ def run(settings: Settings) -> NoReturn:
 
 
 async def serve(
-    settings: Settings, verifier: Verifier, keys: KeySet | None, stop: asyncio.Event
+    settings: Settings,
+    verifier: Verifier,
+    keys: KeySet | None,
+    stop: asyncio.Event,
+    layers: Sequence[Layer] = (),
 ) -> int:
     """Serve until ``stop`` is set; return the exit code."""
 
@@ -61,6 +66,7 @@ async def serve(
                 MemoryTickets(),
                 stop,
                 ready,
+                layers,
             )
             tasks.cancel_scope.cancel()
     except* (StoreError, OSError) as group:

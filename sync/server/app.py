@@ -6,8 +6,10 @@ It needs a running :class:`~sync.server.hub.Hub`, and serves under any ASGI serv
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sync.server.admission import Admission
-from sync.server.api.application import Application
+from sync.server.api.application import Application, Layer
 from sync.server.asgi_socket import AsgiSockets, Receive, Scope, Send
 from sync.server.event_hub import EventHub
 from sync.server.hub import Hub
@@ -29,10 +31,11 @@ class App:
         admission: Admission,
         monitor: Monitor,
         metrics: Metrics | None,
+        layers: Sequence[Layer] = (),
     ) -> None:
-        """``metrics``: None where they are at another address."""
+        """``metrics``: None where they are at another address. ``layers``: beside the API."""
         self._sockets = AsgiSockets(hub, events, admission)
-        self.http = Application(hub, sessions, webhooks, admission, monitor, metrics)
+        self.http = Application(hub, sessions, webhooks, admission, monitor, metrics, layers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         match scope["type"]:

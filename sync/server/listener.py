@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from sync.server import patience
 from sync.server.address import bind
 from sync.server.admission import Admission
+from sync.server.api.application import Layer
 from sync.server.app import App
 from sync.server.event_hub import EventHub
 from sync.server.front_door import Reception
@@ -21,6 +23,7 @@ from sync.server.monitoring import Monitor
 from sync.server.sessions import Sessions
 from sync.server.settings import Settings
 from sync.server.telemetry import logger
+from sync.server.web import WebApp
 from sync.server.webhooks import Webhooks
 
 log = logger(__name__)
@@ -39,6 +42,7 @@ class Listener:
         webhooks: Webhooks,
         admission: Admission,
         settings: Settings,
+        layers: Sequence[Layer],
     ) -> None:
         largest = max(settings.document_limit, settings.message_limit) + 1024
         config = hypercorn_config(largest, settings.tls_cert, settings.tls_key)
@@ -48,7 +52,9 @@ class Listener:
         self.metrics = Metrics(self.monitor)
         self._events.status_of = self.monitor.board.shown
         here = self.metrics if settings.metrics_bind is None else None
-        app = App(hub, sessions, self._events, webhooks, admission, self.monitor, here)
+        if settings.web is not None:
+            layers = (partial(WebApp, settings.web), *layers)
+        app = App(hub, sessions, self._events, webhooks, admission, self.monitor, here, layers)
         http = HttpServer(app, config, app.http.end_streams)
         self._reception = Reception(hub, self._events, admission, http, max_message=largest)
         self._accept = self._reception.door if settings.transport == "picows" else http.protocol
@@ -104,9 +110,10 @@ async def listen(
     admission: Admission,
     bound: socket.socket,
     settings: Settings,
+    layers: Sequence[Layer] = (),
 ) -> AsyncIterator[Listener]:
     """Serve on a bound socket. Leaving the block stops accepting and ends what is still open."""
-    listener = Listener(hub, sessions, webhooks, admission, settings)
+    listener = Listener(hub, sessions, webhooks, admission, settings, layers)
     await listener.start(bound)
     try:
         yield listener

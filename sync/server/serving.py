@@ -8,7 +8,7 @@ import signal
 import socket
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from types import FrameType
 from typing import Any
@@ -19,6 +19,7 @@ from auth.access import Tickets, Verifier
 from persistence.store import Store
 from sync.server.address import bind
 from sync.server.admission import Admission
+from sync.server.api.application import Layer
 from sync.server.deep_stack import start_deep
 from sync.server.hub import open_hub
 from sync.server.listener import listen, listen_for_scrapes
@@ -41,16 +42,18 @@ async def serve(
     tickets: Tickets,
     stop: asyncio.Event,
     ready: Callable[[str], Awaitable[None]],
+    layers: Sequence[Layer] = (),
 ) -> None:
     """Serve until ``stop`` is set, then drain.
 
-    ``ready`` is called with the service's address once it takes connections. Raises what opening
+    ``ready`` is called with the service's address once it takes connections; ``layers`` are served
+    beside the API. Raises what opening
     the store or binding the address raises.
     """
     bound = bind(settings.host, settings.port)
     try:
         async with open_store() as store:
-            await _serve_on(bound, settings, store, verifier, tickets, stop, ready)
+            await _serve_on(bound, settings, store, verifier, tickets, stop, ready, layers)
     finally:
         bound.close()
 
@@ -63,6 +66,7 @@ async def _serve_on(
     tickets: Tickets,
     stop: asyncio.Event,
     ready: Callable[[str], Awaitable[None]],
+    layers: Sequence[Layer],
 ) -> None:
     admission = Admission(verifier, tickets, settings.allow_origin)
     async with (
@@ -71,7 +75,7 @@ async def _serve_on(
         open_webhooks(
             store, sessions.listeners, settings.all_webhooks, Limits(settings.webhook_attempts)
         ) as webhooks,
-        listen(hub, sessions, webhooks, admission, bound, settings) as listener,
+        listen(hub, sessions, webhooks, admission, bound, settings, layers) as listener,
         listen_for_scrapes(listener.metrics, settings.metrics_address),
     ):
         async with anyio.create_task_group() as tasks:

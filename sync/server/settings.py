@@ -115,6 +115,8 @@ class Settings(BaseSettings):
     webhook_attempts: int = Field(12, ge=1)
     webhooks: tuple[WebhookSettings, ...] = ()
 
+    web: Path | None = None  # directory of a built web app, served at /; None: only the API
+
     metrics_bind: str | None = None  # HOST:PORT; None: /metrics is where everything is
 
     message_rate: float = Field(500.0, ge=0)
@@ -146,6 +148,16 @@ class Settings(BaseSettings):
     def _is_file(cls, value: str) -> str:
         if "://" in value:
             raise ValueError("this version stores in SQLite: give a path, such as draftsync.db")
+        return value
+
+    @field_validator("web")
+    @classmethod
+    def _is_built(cls, value: Path | None) -> Path | None:
+        if value is not None and not (value / "index.html").is_file():
+            raise ValueError(
+                f"there is no index.html in {value}: give the directory that a build of the web "
+                "app made, such as examples/webapp/dist ('make web' builds it)"
+            )
         return value
 
     @model_validator(mode="after")

@@ -15,8 +15,10 @@ from contextlib import asynccontextmanager, closing, suppress
 from io import StringIO
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import anyio
+import httpx
 import pytest
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
@@ -26,13 +28,19 @@ from rich.console import Console
 from sync.cli import demo
 from sync.cli.demo_sample import SEED_CLIENT, sample
 from sync.cli.demo_screens import Content
+from sync.cli.demo_session import BEGUN, CASES, FORM, fill_in, open_session, sample_form
 from sync.cli.demo_story import Edit
+from sync.cli.http import open_service
 from sync.client import DocumentClient
 from sync.core.content import content
+from sync.forms.definition import form_definition
+from sync.forms.draft import view
+from sync.forms.validation import issues
 from sync.server.address import bind
 from tests.support.service import ROOT
 
 PATIENCE = 60.0
+CASE = next(iter(CASES))
 DEMO = (sys.executable, "-m", "sync.cli.main", "demo", "--port", "0")
 CLAIMS = (
     "✓ both screens are equal, and every edit is saved on the server's disk",
@@ -134,17 +142,173 @@ def on_a_terminal(columns: int, *command: str) -> str:
 
 
 async def test_it_serves_until_a_signal_and_leaves_nothing(tmp_path: Path) -> None:
-    told = r"admin may do everything\n\S+\n"
-    async with started(tmp_path / "demo.db", told, "--fast") as (process, text):
-        address = re.search(r"Serving at (http://127\.0\.0\.1:\d+)", text)
-        token = re.search(r"reader may read drafts/\*\nws://\S+\?token=(\S+)", text)
-        assert address is not None
-        assert token is not None
+    (tmp_path / "web").mkdir()
+    (tmp_path / "web/index.html").write_text("the page")
+    web = ("--web", str(tmp_path / "web"))
+    async with started(tmp_path / "demo.db", LAST_LINK, "--fast", *web) as (process, text):
+        links = dict(re.findall(r"(\w+) +(?:evaluator|lead|observer|administrator) +(\S+)", text))
+        assert list(links) == ["Alice", "Bob", "Lena", "Olga", "Admin"]
+        assert "token=" not in text
+        url = links["Olga"].removesuffix("/demo/olga")
+        told = await signed_in(links["Olga"])
+        assert told["session"] == "help-desk"
         doc: Doc[Any] = Doc()
-        async with DocumentClient(address[1], demo.DRAFT, doc, token=token[1]) as client:
+        async with DocumentClient(url, demo.DRAFT, doc, token=told["token"]) as client:
             await client.synced()
         assert len(doc.get("ratings", type=Map)["alice"]) == 5
+        await there_is_something_to_see(url, told["token"])
         await ends_well(process, signal.SIGINT)
+
+
+LAST_LINK = r"/demo/admin *\n"
+
+
+async def signed_in(link: str) -> dict[str, str]:
+    """What a link hands to the page."""
+    async with httpx.AsyncClient() as http:
+        answer = await http.get(link)
+        assert answer.status_code == 302
+        page = await http.get(httpx.URL(link).join(answer.headers["location"]))
+        assert page.text == "the page"
+    return dict(parse_qsl(answer.headers["location"].removeprefix("/#")))
+
+
+async def there_is_something_to_see(url: str, token: str) -> None:
+    headers = {"Authorization": f"Bearer {token}"}
+    async with httpx.AsyncClient(base_url=f"{url}/api/v1", headers=headers) as http:
+        session = (await http.get("sessions/help-desk")).json()
+    assert session["state"] == "running"
+    assert len(session["test_cases"]) == 4
+    roles = {each["subject"]: each["role"] for each in session["members"]}
+    assert roles == dict.fromkeys(("alice", "bob"), "evaluator") | {
+        "lena": "lead",
+        "olga": "observer",
+    }
+    assert [each["name"] for each in session["members"]] == ["Lena", "Alice", "Bob", "Olga"]
+    doc: Doc[Any] = Doc()
+    async with DocumentClient(url, f"drafts/help-desk/{CASE}", doc, token=token) as client:
+        await client.synced()
+    begun = {key.partition("/")[0] for key in doc.get("ratings", type=Map)}
+    assert begun == ({"alice", "bob"} if FORM.exists() else set())
+
+
+def test_the_web_app_of_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(demo, "WEBAPP", tmp_path)
+    assert demo._built() is None
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist/index.html").touch()
+    assert demo._built() == tmp_path / "dist"
+
+
+async def test_without_the_web_app_it_says_how_to_get_it(tmp_path: Path) -> None:
+    text = await as_told(demo.ServiceProcess("127.0.0.1", 0, tmp_path / "demo.db"))
+    assert "The web app is not built: 'make web' builds it" in text
+    assert "/demo/" not in text
+    assert "new WebsocketProvider('ws://127.0.0.1:" in text
+
+
+async def test_who_kills_the_server_sees_it_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(demo, "DOWN_SECONDS", 0.01)
+    service = demo.ServiceProcess("127.0.0.1", 0, tmp_path / "demo.db")
+    out = Console(file=StringIO(), width=80, highlight=False)
+    assert isinstance(out.file, StringIO)
+
+    async def told(pattern: str, times: int) -> list[str]:
+        assert isinstance(out.file, StringIO)
+        while len(found := re.findall(pattern, out.file.getvalue())) < times:  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+        return found
+
+    with anyio.fail_after(PATIENCE):
+        async with demo._running(service), anyio.create_task_group() as tasks:
+            tasks.start_soon(demo._serve, out, service, demo.DRAFT)
+            (first,) = await told(r"kill -9 (\d+) ", 1)
+            url = service.url
+            os.kill(int(first), signal.SIGKILL)
+            _, second = await told(r"kill -9 (\d+) ", 2)
+            assert (second != first, service.url) == (True, url)
+            assert len(await told("The server was killed", 1)) == 1
+            tasks.cancel_scope.cancel()
+
+
+async def test_a_service_that_ends_otherwise_ends_the_demo(tmp_path: Path) -> None:
+    service = demo.ServiceProcess("127.0.0.1", 0, tmp_path / "demo.db")
+    with anyio.fail_after(PATIENCE):
+        async with demo._running(service):
+            assert service.pid is not None
+            os.kill(service.pid, signal.SIGTERM)
+            with pytest.raises(demo.CannotServe, match="its log is"):
+                await service.killed()
+
+
+async def as_told(service: demo.ServiceProcess) -> str:
+    """What is printed when the story has been told, and the service serves."""
+    out = Console(file=StringIO(), width=80, highlight=False)
+    assert isinstance(out.file, StringIO)
+    with anyio.fail_after(PATIENCE):
+        async with demo._running(service), anyio.create_task_group() as tasks:
+            tasks.start_soon(demo._serve, out, service, demo.DRAFT)
+            while "Serving at" not in out.file.getvalue():  # noqa: ASYNC110 - nobody announces it
+                await anyio.sleep(0.01)
+            tasks.cancel_scope.cancel()
+    return out.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("url", "everybody"),
+    [
+        ("http://127.0.0.1:3001", False),
+        ("http://[::1]:3001", False),
+        ("http://localhost:3001", False),
+        ("http://0.0.0.0:3001", True),
+        ("http://192.168.1.7:3001", True),
+        ("http://[::]:3001", True),
+    ],
+)
+def test_links_that_others_may_use_have_a_warning(url: str, everybody: bool) -> None:
+    out = Console(file=StringIO(), width=80, highlight=False)
+    demo._invite(out, url, "help-desk-2")
+    assert isinstance(out.file, StringIO)
+    text = out.file.getvalue()
+    assert f"{url}/demo/bob?session=help-desk-2" in text
+    assert ("Whoever reaches this address" in text) == everybody
+
+
+def test_a_directory_without_an_app_is_refused(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [*DEMO, "--web", str(tmp_path)], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert f"--web {tmp_path}: there is no index.html in it; 'make web' builds it" in done.stderr
+
+
+async def test_a_session_goes_on_in_a_database_that_is_given_again(tmp_path: Path) -> None:
+    """Until it was stopped: then there is a new one."""
+    service = demo.ServiceProcess("127.0.0.1", 0, tmp_path / "demo.db")
+    with anyio.fail_after(PATIENCE):
+        async with demo._running(service):
+            for _ in range(2):
+                assert await open_session(service.url, service.token) == "help-desk"
+            async with open_service(service.url, lambda: service.token("lena")) as http:
+                await http.post("sessions", "help-desk", "stop")
+            assert await open_session(service.url, service.token) == "help-desk-2"
+
+
+def test_the_first_answers_fit_the_form() -> None:
+    raw = sample_form()
+    assert raw is not None
+    form = form_definition(raw)
+    doc: Doc[Any] = Doc()
+    for subject, answers in BEGUN.items():
+        fill_in(doc, subject, answers)
+    found = content(doc.get_update())
+    assert issues(form, found) == ()
+    seen = view(form, found)
+    assert seen.shared == {"verdict": "unsure", "topics": ["policy", "refund"]}
+    assert [each.subject for each in seen.evaluators] == ["alice", "bob"]
+    assert seen.comments["reasoning"].startswith("Friendly")
 
 
 async def test_a_signal_in_the_middle_of_the_story_is_an_orderly_end(tmp_path: Path) -> None:

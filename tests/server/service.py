@@ -57,7 +57,9 @@ async def running(store: Store, **settings: Any) -> AsyncIterator[Running]:
     async def opened() -> AsyncIterator[Store]:
         yield store
 
-    given = Settings(port=0, **({"transport": TRANSPORT} | settings))
+    options: dict[str, Any] = {"port": 0, "transport": TRANSPORT} | settings
+    # Before the loop runs in the service itself: files that settings name are looked at.
+    given = await anyio.to_thread.run_sync(lambda: Settings(**options))
 
     async def serve_until_stopped(ready: Callable[[str], Awaitable[None]]) -> None:
         await serve(given, opened, verifier, MemoryTickets(), stop, ready)

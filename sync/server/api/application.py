@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sync.server.admission import Admission
 from sync.server.api import (
+    documents,
     events,
     health,
     monitoring,
@@ -50,6 +51,7 @@ OPEN: Sequence[APIRouter] = (health.router, monitoring.scrapes)
 GUARDED: Sequence[APIRouter] = (
     sessions.router,
     events.router,
+    documents.router,
     reports.router,
     tickets.router,
     webhooks.router,
@@ -78,6 +80,7 @@ Sessions in which people evaluate AI agents together, the log of what happens in
 _TAGS = [
     {"name": "sessions", "description": "Who evaluates what, and how far it is."},
     {"name": "events", "description": "Everything that happened in a session, in order."},
+    {"name": "documents", "description": "What is filled in, as far as it is saved."},
     {"name": "reports", "description": "What came of a session."},
     {"name": "tickets", "description": "They keep tokens out of addresses."},
     {"name": "webhooks", "description": "Events that other services are sent."},
@@ -151,6 +154,10 @@ def _correct(route: APIRoute, paths: dict[str, Any]) -> None:
                     described["example"] = content["example"]
 
 
+Layer = Callable[[ASGIApp], ASGIApp]
+"""Something to serve beside the API: it answers what is its own, and hands on the rest."""
+
+
 class Application:
     """The ASGI callable for HTTP."""
 
@@ -162,8 +169,9 @@ class Application:
         admission: Admission,
         monitor: Monitor,
         metrics: Metrics | None,
+        layers: Sequence[Layer] = (),
     ) -> None:
-        """``metrics``: None where they are at another address."""
+        """``metrics``: None where they are at another address. ``layers``: the last is first."""
         self.streams = Streams(hub)
         monitor.streams = self.streams.statistics
         context = Context(
@@ -171,6 +179,8 @@ class Application:
         )
         self._admission = admission
         self._app = _shared(_api(context), admission)
+        for layer in layers:
+            self._app = layer(self._app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(receive, send)
