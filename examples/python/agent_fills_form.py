@@ -16,27 +16,23 @@ from pycrdt import Doc, Map, Text
 
 from sync.client import ClientError, DocumentClient
 
-AGENT = "checker-agent"
-FINDINGS = {"accuracy": 1, "complete": 2, "policy": False}
-COMMENT = "\nThe policy allows refunds for 30 days; the customer wrote after 45."
+AGENT = "checker-agent"  # the subject of our token
+FINDINGS = {"accuracy": 1, "completeness": 2, "policy-kept": False}
+REASONING = "\nThe policy allows refunds for 30 days; the customer wrote after 45."
 
 
 def fill_in(doc: Doc[Any]) -> None:
-    """Answer the questions under our own name, and add to the comment that all share.
+    """Answer questions under our own name, and add to the reasoning that all share.
 
-    Nobody else writes under our name, so nobody's answer is ever overwritten.
+    Own answers are ``ratings``, under ``subject/question``: nobody else writes there, so nobody's
+    answer is ever overwritten. Texts are ``comment/question``, and merge.
     """
     with doc.transaction():  # one edit: everyone sees all of it at once
         ratings = doc.get("ratings", type=Map)
-        ours: Map[Any] = Map()
-        ratings[AGENT] = ours
         for question, answer in FINDINGS.items():
-            ours[question] = answer
-        comments = doc.get("comments", type=Map)
-        if "summary" not in comments:
-            comments["summary"] = Text()
-        comment: Text = comments["summary"]
-        comment += COMMENT
+            ratings[f"{AGENT}/{question}"] = answer
+        reasoning = doc.get("comment/reasoning", type=Text)
+        reasoning += REASONING
 
 
 async def main(url: str, document: str, token: str) -> None:
@@ -46,7 +42,7 @@ async def main(url: str, document: str, token: str) -> None:
         await client.synced()
         fill_in(doc)
         await client.saved()
-    print(f"{len(FINDINGS)} answers and a comment, saved in {document}")
+    print(f"{len(FINDINGS)} answers and a reason, saved in {document}")
 
 
 if __name__ == "__main__":

@@ -13,14 +13,17 @@ import sys
 from typing import Any
 
 import anyio
-from pycrdt import Doc, Map
+from pycrdt import Doc, Map, Text
 
 from sync.client import ClientError, DocumentClient
 
 
 def shown(doc: Doc[Any]) -> str:
     """What a draft holds, as one line of JSON."""
-    found = {name: doc.get(name, type=Map).to_py() for name in ("ratings", "tags", "comments")}
+    found: dict[str, object] = {"ratings": doc.get("ratings", type=Map).to_py()}
+    for root in doc.keys():  # noqa: SIM118 - a Doc has keys, and cannot be iterated
+        if root.startswith("comment/"):
+            found[root] = str(doc.get(root, type=Text))
     return json.dumps(found, sort_keys=True)
 
 

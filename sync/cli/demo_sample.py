@@ -1,11 +1,8 @@
 """The sample that ``draftsync demo`` shows: an evaluation of an AI agent, as a Yjs document.
 
-Roots, as a front end would lay them out:
-
-- ``evaluation``: what is judged: project, agent, test case, question and answer, as strings;
-- ``form``: question id → its label, kind and order;
-- ``ratings``: evaluator → question id → answer, each evaluator writing only into their own map;
-- ``tags``: tag → who set it; ``comments``: question id → a text that all write into.
+Its roots are those of all drafts (:mod:`sync.forms.draft`): own answers in ``ratings``, under
+``evaluator/question``; shared tags in ``tags/topics``; a text that all write into in
+``comment/summary``. Besides, ``evaluation`` says what is judged.
 """
 
 from __future__ import annotations
@@ -45,26 +42,21 @@ EVALUATION = {
     "answer": "Of course! I have started a full refund to your card.",
 }
 
+TAGS, SUMMARY = "tags/topics", "comment/summary"
+
 COMMENT = "Verdict: "
 """How the shared comment begins."""
 
 EVALUATORS = ("alice", "bob")
 
 
-def sample(evaluators: tuple[str, ...] = EVALUATORS) -> Doc[Any]:
+def sample() -> Doc[Any]:
     """The evaluation as nobody has filled it in yet."""
     doc: Doc[Any] = Doc(client_id=SEED_CLIENT)
     with doc.transaction():
         _fill(doc.get("evaluation", type=Map), EVALUATION)
-        form = doc.get("form", type=Map)
-        for order, question in enumerate(QUESTIONS):
-            entry: Map[Any] = Map()
-            form[question.id] = entry
-            _fill(entry, {"label": question.label, "kind": question.kind, "order": order})
-        ratings = doc.get("ratings", type=Map)
-        for evaluator in evaluators:
-            ratings[evaluator] = Map()
-        doc.get("comments", type=Map)["summary"] = Text(COMMENT)
+        summary = doc.get(SUMMARY, type=Text)
+        summary += COMMENT
     return doc
 
 

@@ -11,7 +11,7 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from sync.cli.demo_sample import EVALUATORS, QUESTIONS
+from sync.cli.demo_sample import EVALUATORS, QUESTIONS, SUMMARY, TAGS
 from sync.client import State, Status
 
 COLOURS = {"alice": "cyan", "bob": "magenta"}
@@ -84,11 +84,11 @@ def _lines(content: Content) -> list[_Line]:
     """A line for each question, with both evaluators' answers; then the tags, then the comment."""
     ratings = content.get("ratings", {})
     lines: list[_Line] = [
-        (question.label, *(_answer(ratings.get(each, {}).get(question.id)) for each in EVALUATORS))
+        (question.label, *(_answer(ratings.get(f"{each}/{question.id}")) for each in EVALUATORS))
         for question in QUESTIONS
     ]
-    tags = ", ".join(sorted(content.get("tags", {})))
-    comment = content.get("comments", {}).get("summary")
+    tags = ", ".join(sorted(content.get(TAGS, {})))
+    comment = content.get(SUMMARY)
     return [*lines, ("Tags", tags or MISSING), ("Comment", comment or MISSING)]
 
 

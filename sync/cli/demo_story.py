@@ -19,7 +19,7 @@ from rich.live import Live
 from rich.padding import Padding
 from rich.text import Text
 
-from sync.cli.demo_sample import COMMENT, EVALUATION, EVALUATORS, sample
+from sync.cli.demo_sample import COMMENT, EVALUATION, EVALUATORS, SUMMARY, TAGS, sample
 from sync.cli.demo_screens import Content, Screens
 from sync.client import Backoff, DocumentClient, State, Status
 from sync.core.content import content
@@ -93,23 +93,24 @@ class Evaluator:
         return self.ledger[: len(self.ledger) - self.client.status.unsaved]
 
     def rate(self, question: str, answer: object) -> None:
-        self.doc.get("ratings", type=Map)[self.name][question] = answer
-        self.ledger.append(Edit(("ratings", self.name, question), answer))
+        key = f"{self.name}/{question}"
+        self.doc.get("ratings", type=Map)[key] = answer
+        self.ledger.append(Edit(("ratings", key), answer))
 
     def tag(self, tag: str) -> None:
-        self.doc.get("tags", type=Map)[tag] = self.name
-        self.ledger.append(Edit(("tags", tag), self.name))
+        self.doc.get(TAGS, type=Map)[tag] = True
+        self.ledger.append(Edit((TAGS, tag), True))
 
     def write(self, words: str, *, at_end: bool = False) -> None:
         """Type into the comment that all share: at one's own cursor, or at the end."""
-        comment: YText = self.doc.get("comments", type=Map)["summary"]
+        comment = self.doc.get(SUMMARY, type=YText)
         if at_end:
             comment += words
         else:
             before = str(comment).find(self._last) + len(self._last)
             comment.insert(before, words)  # all ASCII here: pycrdt counts bytes
             self._last = words
-        self.ledger.append(Edit(("comments", "summary"), words))
+        self.ledger.append(Edit((SUMMARY,), words))
 
 
 @dataclass(slots=True)
@@ -278,9 +279,9 @@ class Story:
             len(str(edit.value))
             for evaluator in self._evaluators
             for edit in evaluator.ledger
-            if edit.path[0] == "comments"
+            if edit.path[0] == SUMMARY
         )
-        length = len(found["comments"]["summary"])
+        length = len(found[SUMMARY])
         _require(
             length == written + len(COMMENT),
             f"the comment has {length} characters; {written} were typed",

@@ -72,18 +72,22 @@ async def test_an_agent_fills_in_a_form_while_another_watches(service: ServicePr
     try:
         assert watching.stdout is not None
         async with aclosing(BufferedByteReceiveStream(watching.stdout)) as lines:
-            assert (await next_line(lines))["comments"] == {"summary": "Verdict: "}
+            assert (await next_line(lines))["comment/summary"] == "Verdict: "
             done = await run(service, "agent_fills_form.py", service.token("checker-agent"))
             assert done.returncode == 0, done.stderr.decode()
-            assert done.stdout.startswith(b"3 answers and a comment, saved in drafts/examples")
+            assert done.stdout.startswith(b"3 answers and a reason, saved in drafts/examples")
             seen = await next_line(lines)
     finally:
         await kill(watching)
-    assert seen["ratings"]["checker-agent"] == {"accuracy": 1, "complete": 2, "policy": False}
+    assert seen["ratings"] == {
+        "checker-agent/accuracy": 1,
+        "checker-agent/completeness": 2,
+        "checker-agent/policy-kept": False,
+    }
     stored: Doc[Any] = Doc()
     async with connected(service, DRAFT, stored) as client:
         await client.synced()
-    assert "30 days" in str(content(stored.get_update())["comments"])
+    assert "30 days" in str(content(stored.get_update())["comment/reasoning"])
 
 
 async def test_a_session_is_led_until_every_draft_is_complete(service: ServiceProcess) -> None:
