@@ -26,6 +26,7 @@ import { Icon } from './ui/icons'
 import { setTheme, THEMES, type Theme, theme } from './ui/theme'
 import { Toasts } from './ui/toasts'
 import { useLocale, useWords } from './ui/words'
+import { sendUnsent } from './unsent'
 
 const MonitorPage = lazy(() =>
   import('./pages/monitor').then((module) => ({ default: module.MonitorPage })),
@@ -93,6 +94,7 @@ function useOwnClient(subject: string): Client | null {
   useEffect(() => {
     const created = createClient({ url: location.origin, token: tokenSource(subject) })
     setClient(created)
+    sendUnsent(created, subject)
     return () => {
       setClient(null)
       void created.close()

@@ -5,6 +5,7 @@ import { useConnection, useReadable, useSaving } from '../hooks'
 import * as messages from '../i18n/evaluate'
 import type { Connection, OpenDocument, Saving, Session } from '../lib/types'
 import { useLocale, useWords } from '../ui/words'
+import { warnWhileWaiting } from '../unsent'
 
 /** Screen readers are told what lasts, not every change. Milliseconds. */
 const SETTLED_MS = 1_500
@@ -99,21 +100,7 @@ export function Announcer({ document }: { document: OpenDocument }) {
 
 /** While anything is not saved, closing the page asks first. */
 export function useLeavingWarning(document: OpenDocument | null): void {
-  useEffect(() => {
-    if (document === null) return
-    const warn = (event: BeforeUnloadEvent) => event.preventDefault()
-    const look = () => {
-      // Only then: a page that listens always is not kept by browsers for going back.
-      if (document.saving.get().waiting > 0) window.addEventListener('beforeunload', warn)
-      else window.removeEventListener('beforeunload', warn)
-    }
-    look()
-    const stop = document.saving.subscribe(look)
-    return () => {
-      stop()
-      window.removeEventListener('beforeunload', warn)
-    }
-  }, [document])
+  useEffect(() => (document === null ? undefined : warnWhileWaiting(document)), [document])
 }
 
 // -- banners

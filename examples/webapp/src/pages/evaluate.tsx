@@ -6,6 +6,7 @@ import type { Form } from '../form/context'
 import { DraftForm } from '../form/draft-form'
 import {
   type OpenDraft,
+  useClient,
   useConnection,
   useDraft,
   useIdentity,
@@ -22,6 +23,7 @@ import { Feed } from '../ui/feed'
 import { Icon } from '../ui/icons'
 import { toast } from '../ui/toasts'
 import { useWords } from '../ui/words'
+import { watchUnsent } from '../unsent'
 import {
   Announcer,
   Banners,
@@ -229,12 +231,17 @@ interface DraftPageProps {
 function DraftPage(props: DraftPageProps) {
   const words = useWords(messages)
   const { session, testCase, form, subject, onPeers } = props
+  const client = useClient()
   const open = useDraft(`drafts/${session.id}/${testCase}`, form, subject)
   useEffect(() => {
     onPeers(open?.document.peers ?? null)
     return () => onPeers(null)
   }, [open, onPeers])
   useLeavingWarning(open?.document ?? null)
+  useEffect(
+    () => (open === null ? undefined : watchUnsent(client, subject, open.document)),
+    [client, subject, open],
+  )
   if (open === null) return <p className="evaluate-empty">{words.openingDraft}</p>
   return <OpenDraftPage {...props} open={open} />
 }
