@@ -105,6 +105,7 @@ class Channel implements OpenSession, SocketListener {
   #unanswered = 0 // subscriptions
   #acknowledged = 0
   #loading: Loading | null = null
+  #saved = false // something, since the page was opened
   #saveTimer: ReturnType<typeof setTimeout> | undefined
   #viewTimer: ReturnType<typeof setTimeout> | undefined
   #verdict: Verdict | null = null
@@ -262,7 +263,8 @@ class Channel implements OpenSession, SocketListener {
   // -- what changed
 
   #changed(): void {
-    this.#saveTimer ??= setTimeout(this.#save, SAVING)
+    // The first word at once: the page can be opened without a network from then on.
+    this.#saveTimer ??= setTimeout(this.#save, this.#saved ? SAVING : 0)
     if (!this.#log.behind) this.#refresh()
     else this.#viewTimer ??= setTimeout(this.#refresh, CATCHING_UP)
   }
@@ -287,6 +289,7 @@ class Channel implements OpenSession, SocketListener {
     this.#saveTimer = undefined
     const kept = this.#log.kept
     if (this.#open === null || kept === null || this.#log.stale) return
+    this.#saved = true
     await this.#open.store.save(this.id, kept)
     this.#acknowledge(kept.epoch, kept.offset)
   }
