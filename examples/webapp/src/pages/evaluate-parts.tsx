@@ -1,9 +1,16 @@
 /** What is around the form: the session, its steps, its test cases, and its people. */
 
-import { type ReactNode, useState } from 'react'
+import { type CSSProperties, type ReactNode, useState } from 'react'
 import { useIdentity } from '../hooks'
 import * as messages from '../i18n/evaluate'
-import { ApiError, type Peer, type Session, type SessionChannel } from '../lib/types'
+import {
+  ApiError,
+  type Peer,
+  type Progress,
+  type Session,
+  type SessionChannel,
+  type SessionStatus,
+} from '../lib/types'
 import { addressOf } from '../route'
 import { Avatar } from '../ui/avatar'
 import { Brand } from '../ui/brand'
@@ -156,11 +163,12 @@ function Steps({ session, channel }: { session: Session; channel: SessionChannel
 
 interface CasesProps {
   session: Session
+  status: SessionStatus | null
   current: string | null
   nameOf: (subject: string) => string
 }
 
-export function Cases({ session, current, nameOf }: CasesProps) {
+export function Cases({ session, status, current, nameOf }: CasesProps) {
   const words = useWords(messages)
   const self = useIdentity()?.subject
   const doneBy = (id: string) =>
@@ -173,6 +181,7 @@ export function Cases({ session, current, nameOf }: CasesProps) {
           const subjects = doneBy(id)
           const done = self !== undefined && subjects.includes(self)
           const others = subjects.filter((each) => each !== self)
+          const progress = progressOf(status, id, self)
           return (
             <li key={id}>
               <a
@@ -180,12 +189,21 @@ export function Cases({ session, current, nameOf }: CasesProps) {
                 href={addressOf(session.id, id)}
                 aria-current={id === current ? 'page' : undefined}
               >
-                <span className="case-mark" data-done={done}>
+                <span
+                  className="case-mark"
+                  data-done={done}
+                  style={{ '--share': progress?.share ?? 0 } as CSSProperties}
+                >
                   <Icon name="check" />
                 </span>
                 <span>
                   {title ?? id}
-                  {done && <span className="visually-hidden">, {words.caseDone}</span>}
+                  <span className="visually-hidden">
+                    {done && `, ${words.caseDone}`}
+                    {!done &&
+                      progress !== null &&
+                      `, ${words.progressText(progress.answered, progress.required)}`}
+                  </span>
                 </span>
                 <span className="avatars">
                   {others.map((each) => (
@@ -207,10 +225,29 @@ export function Cases({ session, current, nameOf }: CasesProps) {
   )
 }
 
-export function People({ session, peers }: { session: Session; peers: readonly Peer[] }) {
+/** How far somebody has come with a test case, as the service last told; null: it did not. */
+function progressOf(
+  status: SessionStatus | null,
+  testCase: string,
+  subject: string | undefined,
+): Progress | null {
+  const told = status?.test_cases.find((each) => each.id === testCase)
+  return told?.evaluators.find((each) => each.subject === subject)?.progress ?? null
+}
+
+interface PeopleProps {
+  session: Session
+  /** Who is connected to the session, whatever they look at; null: it is not known. */
+  status: SessionStatus | null
+  /** Who has the same draft open. */
+  peers: readonly Peer[]
+}
+
+export function People({ session, status, peers }: PeopleProps) {
   const words = useWords(messages)
   const self = useIdentity()?.subject
-  const here = new Set(peers.map((peer) => peer.subject))
+  const online = (status?.members ?? []).filter((each) => each.online)
+  const here = new Set([...peers, ...online].map(({ subject }) => subject))
   return (
     <ul className="people" aria-label={words.people}>
       {session.members.map(({ subject, name, role, joined_at }) => (

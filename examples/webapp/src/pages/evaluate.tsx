@@ -16,7 +16,7 @@ import {
 import * as messages from '../i18n/evaluate'
 import { same } from '../lib/draft'
 import type { FormDefinition } from '../lib/form-types'
-import type { Connection, Draft, Session, SessionChannel } from '../lib/types'
+import type { Connection, Draft, Session, SessionChannel, SessionStatus } from '../lib/types'
 import { addressOf } from '../route'
 import { Brand } from '../ui/brand'
 import { Feed } from '../ui/feed'
@@ -40,8 +40,10 @@ interface EvaluatePageProps {
 }
 
 export function EvaluatePage({ session: id, testCase, preferences }: EvaluatePageProps) {
-  const { channel, view, connection } = useSession(id)
+  const { channel, view, connection } = useSession(id, { status: true })
   const { session, stale } = view
+  // What went on before the connection was lost is not what goes on now.
+  const status = connection.status === 'online' ? view.status : null
   const identity = useIdentity()
   const wanted = testCase ?? session?.test_cases[0]?.id ?? null
   useEffect(() => {
@@ -55,6 +57,7 @@ export function EvaluatePage({ session: id, testCase, preferences }: EvaluatePag
     <SessionPage
       session={session}
       stale={stale}
+      status={status}
       channel={channel}
       subject={identity.subject}
       testCase={wanted}
@@ -68,6 +71,8 @@ interface OpeningProps {
   problem: string | null
   preferences: ReactNode
 }
+
+const EXPIRED = 4401 // of which all is said
 
 function Opening({ connection, problem, preferences }: OpeningProps) {
   const words = useWords(messages)
@@ -89,7 +94,9 @@ function Opening({ connection, problem, preferences }: OpeningProps) {
       <main className="notice" id="main" aria-busy={status === 'connecting'}>
         <h1>{words.connection[status]}</h1>
         <p role="status">{text}</p>
-        {problem !== null && status !== 'connecting' && <p>{problem}</p>}
+        {problem !== null && status !== 'connecting' && verdict?.code !== EXPIRED && (
+          <p>{problem}</p>
+        )}
       </main>
     </>
   )
@@ -98,6 +105,7 @@ function Opening({ connection, problem, preferences }: OpeningProps) {
 interface SessionPageProps {
   session: Session
   stale: boolean
+  status: SessionStatus | null
   channel: SessionChannel
   subject: string
   testCase: string | null
@@ -107,7 +115,7 @@ interface SessionPageProps {
 const NOBODY: readonly never[] = []
 
 function SessionPage(props: SessionPageProps) {
-  const { session, stale, channel, subject, testCase, preferences } = props
+  const { session, stale, status, channel, subject, testCase, preferences } = props
   const words = useWords(messages)
   const nameOf = useNames(session)
   const [peers, setPeers] = useState<Form['document']['peers'] | null>(null)
@@ -132,7 +140,7 @@ function SessionPage(props: SessionPageProps) {
     <>
       <Header session={session} channel={channel} peers={here} preferences={preferences} />
       <div className="evaluate">
-        <Cases session={session} current={testCase} nameOf={nameOf} />
+        <Cases session={session} status={status} current={testCase} nameOf={nameOf} />
         <main className="evaluate-main" id="main" tabIndex={-1}>
           {known !== undefined && session.form !== null ? (
             <DraftPage
@@ -152,7 +160,7 @@ function SessionPage(props: SessionPageProps) {
         </main>
         <aside className="evaluate-side" aria-label={words.side}>
           <h2>{words.people}</h2>
-          <People session={session} peers={here} />
+          <People session={session} status={status} peers={here} />
           <Feed channel={channel} testCase={testCase} />
         </aside>
       </div>
