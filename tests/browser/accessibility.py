@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Sequence
 
 from playwright.sync_api import Page
 
@@ -11,6 +12,10 @@ from tests.support.service import ROOT
 
 AXE = ROOT / "examples/webapp/node_modules/axe-core/axe.min.js"
 RULES = ("wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice")
+"""WCAG 2.2 A and AA, and best practice."""
+
+COLOURS = ("color-contrast",)
+"""What is to be looked at again where nothing but the colours is another."""
 
 _RUN = """
 rules => axe.run(document, { runOnly: rules, resultTypes: ['violations'] }).then(
@@ -31,16 +36,16 @@ def _axe() -> str:
     return AXE.read_text()
 
 
-def violations(page: Page) -> list[str]:
-    """Of WCAG 2.2 A and AA, and of best practice. Empty: none."""
+def violations(page: Page, rules: Sequence[str] = RULES) -> list[str]:
+    """Of rules, or of sets of them. Empty: none."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(_axe())
-    found: list[str] = page.evaluate(_RUN, list(RULES))
+    found: list[str] = page.evaluate(_RUN, list(rules))
     return found
 
 
-def assert_accessible(page: Page, what: str) -> None:
+def assert_accessible(page: Page, what: str, rules: Sequence[str] = RULES) -> None:
     """Clean by axe-core, and nothing that must be scrolled sideways."""
-    found = violations(page)
+    found = violations(page, rules)
     assert not found, f"{what}: {len(found)} violations\n" + "\n".join(found)
     assert page.evaluate(_HOW_FAR_TOO_WIDE) <= 0, f"{what}: the page scrolls sideways"

@@ -5,6 +5,7 @@ Tests here are plain functions: Playwright's synchronous calls run a loop of the
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
 import shutil
@@ -68,29 +69,62 @@ def portal() -> Iterator[BlockingPortal]:
         yield portal
 
 
-@pytest.fixture
-def web() -> Path:
-    """The directory that the service serves: the built app. A module may override it."""
+def built() -> Path:
+    """The directory of the built app. Skips the calling test, or fails it, without one."""
     if not (DIST / "index.html").exists():
         missing("the web app is not built: run `make web`")
     return DIST
 
 
 @pytest.fixture
-def token_ttl() -> float:
-    """Seconds that the tokens of links hold. A module may override it."""
-    return 900.0
+def web() -> Path:
+    """What `own_service` serves: the built app. A module may override it."""
+    return built()
 
 
 @pytest.fixture
-def service(
+def token_ttl() -> float:
+    """Seconds that the tokens of links of `own_service` hold. A module may override it."""
+    return 900.0
+
+
+@pytest.fixture(scope="session")
+def common_service(
+    chromium: Launched,  # noqa: ARG001 - first: without a browser no service need be started
+    portal: BlockingPortal,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
+    """One for all tests of a worker: to start one takes longer than many a test."""
+    database = tmp_path_factory.mktemp("service") / "drafts.db"
+    with Service(portal, database, web=built()) as service:
+        yield service
+
+
+@pytest.fixture
+def service(common_service: Service) -> Service:
+    """With links that sign in. Tests that kill it, or change how it runs, take `own_service`."""
+    common_service.troubled = False
+    return common_service
+
+
+_sessions = itertools.count(1)
+
+
+@pytest.fixture
+def session() -> str:
+    """The name of a session that nobody else uses."""
+    return f"s{next(_sessions):03}"
+
+
+@pytest.fixture
+def own_service(
     chromium: Launched,  # noqa: ARG001 - first: without a browser no service need be started
     portal: BlockingPortal,
     tmp_path: Path,
     web: Path,
     token_ttl: float,
 ) -> Iterator[Service]:
-    """A service of the test's own, with links that sign in; it has no session yet."""
+    """A service of the test's own; it has no session yet."""
     with Service(portal, tmp_path / "drafts.db", web=web, token_ttl=token_ttl) as service:
         yield service
 

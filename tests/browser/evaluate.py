@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Dialog, Locator, Page, expect
 
 from tests.browser.people import Person, until
 from tests.browser.typist import Witness
@@ -112,7 +112,7 @@ class Evaluate:
     def person(self, name: str) -> Locator:
         """In the list of those who are here."""
         here = self.page.get_by_role("list", name="Here now")
-        return here.get_by_role("listitem", name=name, exact=True)
+        return here.get_by_role("img", name=name, exact=True)
 
     def at(self, question: str, name: str) -> Locator:
         """That somebody is in a question."""
@@ -132,6 +132,20 @@ class Evaluate:
         self.page.evaluate(_STATUSES, "[data-testid=connection]")
         told: Callable[[], list[str]] = lambda: self.page.evaluate("() => statuses")  # noqa: E731
         return told
+
+    def reload(self) -> None:
+        """Asks first, as it must, when something is not saved."""
+        asked: list[str] = []
+
+        def accept(dialog: Dialog) -> None:
+            asked.append(dialog.type)
+            dialog.accept()
+
+        expected = ["beforeunload"] if self.waiting else []
+        self.page.on("dialog", accept)
+        self.page.reload()
+        self.page.remove_listener("dialog", accept)
+        assert asked == expected
 
     def kept_for_offline(self) -> None:
         """Wait until the service worker would answer a reload."""
@@ -196,9 +210,6 @@ class Evaluate:
         if name == "Stop":
             dialog = self.page.get_by_role("dialog")
             dialog.get_by_role("button", name="Stop session").click()
-
-    def join(self) -> None:
-        self.page.get_by_role("button", name="Join the session").first.click()
 
     def say(self, words: str) -> None:
         """Into the feed: guidance, or a note."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from anyio.from_thread import BlockingPortal
 from playwright.sync_api import expect
 from pycrdt import Map
 
+from tests.browser.chromium import Launched
 from tests.browser.conftest import People
 from tests.browser.people import until
 from tests.browser.service import Service
@@ -28,13 +31,25 @@ socket.onclose = () => { told.textContent = 'offline' }
 REACHES = "fetch('/healthz').then(() => true, () => false)"
 
 
-@pytest.fixture
-def web(tmp_path: Path) -> Path:
-    page = tmp_path / "web"
-    (page / "assets").mkdir(parents=True)
+@pytest.fixture(scope="module")
+def page_service(
+    chromium: Launched,  # noqa: ARG001 - first: without a browser no service need be started
+    portal: BlockingPortal,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Service]:
+    page = tmp_path_factory.mktemp("page")
+    (page / "assets").mkdir()
     (page / "index.html").write_text(PAGE)
     (page / "assets/page-1.js").write_text(SCRIPT)
-    return page
+    with Service(portal, page.parent / f"{page.name}.db", web=page) as service:
+        yield service
+
+
+@pytest.fixture
+def service(page_service: Service) -> Service:
+    """With that page."""
+    page_service.troubled = False
+    return page_service
 
 
 def test_somebody_opens_the_page_and_loses_the_network(people: People, artefacts: Path) -> None:
