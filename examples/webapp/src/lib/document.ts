@@ -24,6 +24,8 @@ import {
 } from './types'
 
 const READ_ONLY = 'read-only'
+/** Close code: the token is missing, bad or too old. */
+const UNAUTHORIZED = 4401
 
 export interface DocumentOptions {
   readonly name: string
@@ -267,7 +269,8 @@ class SyncedDocument implements ClosableDocument, DocumentSocketListener {
   }
 
   denied(verdict: Verdict): void {
-    this.#machine.refuse(verdict.reason)
+    // Whoever has to sign in again has edits that wait for that; nobody refused them.
+    if (verdict.code !== UNAUTHORIZED) this.#machine.refuse(verdict.reason)
     this.#rejectAll(new Denied(verdict.reason))
     this.#refresh()
   }

@@ -133,9 +133,15 @@ export function Banners({ document, session, stale }: BannersProps) {
       {denied && (
         <Banner name="denied" tone="danger">
           {words.denied(verdict?.code ?? 0)}
+          {waiting > 0 && refused === null && (
+            <>
+              {' '}
+              <strong>{words.waiting(waiting)}</strong>
+            </>
+          )}
         </Banner>
       )}
-      {waiting > 0 && (refused !== null || denied) && (
+      {waiting > 0 && refused !== null && (
         <Banner
           name="refused"
           tone="danger"

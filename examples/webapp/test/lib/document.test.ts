@@ -427,6 +427,19 @@ describe('the connection', () => {
     expect(verdict).toEqual({ code: 4401, reason: 'sign in again' })
   })
 
+  it('lets edits wait, and calls none refused, when one has to sign in again', async () => {
+    const source = async (stale: string | null): Promise<string> => {
+      if (stale !== null) throw new Denied('sign in again')
+      return token('alice', WRITE)
+    }
+    const document = open({ source })
+    await online(document)
+    server.closeAll(4401, 'token-expired: get a new token')
+    await until(document.connection, ({ status }) => status === 'denied')
+    document.doc.getMap('form').set('verdict', 'pass')
+    expect(document.saving.get()).toMatchObject({ state: 'unsaved', waiting: 1, refused: null })
+  })
+
   it('replaces its token on the open socket', async () => {
     let ttl = 2
     const source = async (): Promise<string> => {

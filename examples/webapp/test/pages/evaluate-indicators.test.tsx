@@ -108,6 +108,14 @@ test.each([4401, 4403, 4404, 4409, 4413])('a verdict of %i is said in words of i
   expect(zh.denied(code)).not.toBe(zh.denied(0))
 })
 
+test('edits that wait for a new sign-in are not called refused', () => {
+  connection.set({ ...ONLINE, status: 'denied', verdict: { code: 4401, reason: 'x' } })
+  saving.set({ ...SAVED, state: 'unsaved', waiting: 2 })
+  show()
+  expect(banners()).toEqual(['denied'])
+  expect(screen.getByText('2 edits are waiting.')).toBeTruthy()
+})
+
 test('edits that came too late are counted, and can be taken away', () => {
   connection.set({ ...ONLINE, status: 'denied', verdict: { code: 4409, reason: 'sealed' } })
   saving.set({ ...SAVED, state: 'unsaved', waiting: 2, refused: 'sealed' })
