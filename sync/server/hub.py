@@ -46,7 +46,6 @@ from sync.core.yprotocol import (
     renewed_frame,
     short_update,
 )
-from sync.server import patience
 from sync.server.connection import EXPIRED, Connection, Pace, Verdict, Wait
 from sync.server.journal import Journal
 from sync.server.outbox import Outbox
@@ -84,6 +83,7 @@ class HubLimits:
     unload_seconds: float = 30.0
     snapshot_tail: int = 500  # entries
     snapshot_calm: float = 5.0  # after so long without an edit
+    last_snapshots: float = 4.0  # for those written at the end: the log is whole without
 
 
 @dataclass(frozen=True, slots=True)
@@ -610,7 +610,7 @@ async def open_hub(
             try:
                 with anyio.CancelScope(shield=True):
                     await hub.drain()
-                    with anyio.move_on_after(patience.SNAPSHOTS_SECONDS):
+                    with anyio.move_on_after(hub.limits.last_snapshots):
                         await hub.rooms.unload_all()
             finally:
                 writing.cancel()

@@ -18,8 +18,5 @@ HOLD_SECONDS = 2.0
 CLOSE_SECONDS = 5.0
 """How long what is queued for a connection that ends may take to be sent."""
 
-SNAPSHOTS_SECONDS = 4.0
-"""How long writing the last snapshots may take when the server stops: the log is whole without."""
-
 LAST_WORDS_SECONDS = 1.0
 """How long a client may take to answer a close frame, and all of them when the server stops."""

@@ -209,6 +209,7 @@ class Settings(BaseSettings):
             message_burst=self.message_burst,
             unload_seconds=self.unload_seconds,
             snapshot_tail=self.snapshot_tail,
+            last_snapshots=0.4 * self.drain_seconds,
         )
 
 

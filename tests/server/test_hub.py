@@ -26,7 +26,6 @@ from sync.core.yprotocol import (
     update_frame,
 )
 from sync.server import journal as journal_module
-from sync.server import patience
 from sync.server.channel import ChannelOutbox, serve
 from sync.server.connection import Connection, Wait
 from sync.server.hub import HubLimits, open_hub
@@ -783,10 +782,9 @@ async def test_the_last_snapshots_do_not_hold_up_the_end(monkeypatch: pytest.Mon
         raise AssertionError("unreachable")
 
     monkeypatch.setattr(Snapshots, "_verify", never)
-    monkeypatch.setattr(patience, "SNAPSHOTS_SECONDS", 0.05)
     store = TroubledStore()
     with anyio.fail_after(5):
-        async with open_hub(store, Tokens(), HubLimits(message_rate=0)) as hub:
+        async with open_hub(store, Tokens(), HubLimits(message_rate=0, last_snapshots=0.05)) as hub:
             for number in range(3):
                 connection = await opened(hub, DocumentName(f"drafts/{number}"), identity())
                 feed(hub, connection, update_frame(Peer().put("q", number)))
