@@ -28,6 +28,7 @@ import type {
   SessionChannel,
   SessionView,
 } from '../lib/types'
+import { NOT_CONNECTED } from '../lib/types'
 
 /** The value now, and a render whenever it is another one. */
 export function useReadable<T>(readable: Readable<T>): T {
@@ -128,16 +129,7 @@ const NOTHING: SessionView = {
   problem: null,
 }
 const NO_VIEW = new Cell(NOTHING)
-const NO_CONNECTION = new Cell<Connection>({
-  status: 'connecting',
-  verdict: null,
-  since: 0,
-  latency: null,
-  sent: 0,
-  received: 0,
-  retries: 0,
-  retryAt: null,
-})
+const NO_CONNECTION = new Cell(NOT_CONNECTED)
 
 export interface FollowedSession {
   /** null in the very first render. */

@@ -17,7 +17,7 @@ import { WebsocketProvider } from 'y-websocket'
 import type * as Y from 'yjs'
 import { Cell, type Readable } from './readable'
 import type { Tokens } from './token'
-import { type Connection, Denied, type Verdict } from './types'
+import { type Connection, Denied, NOT_CONNECTED, type Verdict } from './types'
 
 const SYNC = 0
 const AWARENESS = 1
@@ -119,16 +119,7 @@ export class DocumentSocket {
     this.#listener = options.listener
     this.#random = options.random ?? Math.random
     this.#page = options.page
-    this.#connection = new Cell<Connection>({
-      status: 'connecting',
-      verdict: null,
-      since: Date.now(),
-      latency: null,
-      sent: 0,
-      received: 0,
-      retries: 0,
-      retryAt: null,
-    })
+    this.#connection = new Cell<Connection>({ ...NOT_CONNECTED, since: Date.now() })
     this.#provider = this.#newProvider()
   }
 

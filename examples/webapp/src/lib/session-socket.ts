@@ -13,7 +13,7 @@
  */
 import { Cell, type Readable } from './readable'
 import type { Tokens } from './token'
-import { type Connection, Denied, type Verdict } from './types'
+import { type Connection, Denied, NOT_CONNECTED, type Verdict } from './types'
 
 /** The longest pause before the first attempt, and before any. Milliseconds, as all that follows. */
 const FIRST_PAUSE = 200
@@ -51,17 +51,6 @@ export interface SocketOptions {
 
 type Timer = ReturnType<typeof setTimeout>
 
-const NEVER: Connection = {
-  status: 'connecting',
-  verdict: null,
-  since: 0,
-  latency: null,
-  sent: 0,
-  received: 0,
-  retries: 0,
-  retryAt: null,
-}
-
 export class SessionSocket {
   readonly #options: SocketOptions
   readonly #WebSocket: typeof WebSocket
@@ -92,7 +81,7 @@ export class SessionSocket {
     this.#WebSocket = options.WebSocket ?? globalThis.WebSocket
     this.#page = 'page' in options ? options.page : globalThis.window
     this.#random = options.random ?? Math.random
-    this.#connection = new Cell<Connection>({ ...NEVER, since: Date.now() })
+    this.#connection = new Cell<Connection>({ ...NOT_CONNECTED, since: Date.now() })
   }
 
   get connection(): Readable<Connection> {

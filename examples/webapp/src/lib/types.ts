@@ -65,6 +65,18 @@ export interface Connection {
   readonly retryAt: number | null
 }
 
+/** A connection that was not made yet. */
+export const NOT_CONNECTED: Connection = {
+  status: 'connecting',
+  verdict: null,
+  since: 0,
+  latency: null,
+  sent: 0,
+  received: 0,
+  retries: 0,
+  retryAt: null,
+}
+
 // -- saved
 
 /**
