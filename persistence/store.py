@@ -5,7 +5,8 @@ Errors::
     StoreError
     ├── StoreUnavailable   the disk is full, locked or failing: the same call may be tried again
     ├── StoreInUse         another process holds the writer's lock on this database
-    └── StoreTooNew        the database was written by a newer draftsync
+    ├── StoreTooNew        the database was written by a newer draftsync
+    └── HistoryRemoved     what is asked for is of a time whose history retention removed
 
 Positions number the entries of one database: the first is 1, each next one more, without gaps,
 given by the store in the order of :meth:`Store.append`. They order everything; clocks order
@@ -42,6 +43,20 @@ class StoreTooNew(StoreError):
     """The database has migrations that this version does not know."""
 
 
+class HistoryRemoved(StoreError):
+    """A document cannot be read as it was then: that part of its history was removed.
+
+    ``earliest`` is the first position that it can be read at.
+    """
+
+    def __init__(self, document: str, asked: int, earliest: int) -> None:
+        super().__init__(
+            f"{document!r} cannot be read as it was at position {asked}: its history up to "
+            f"{earliest} was removed by retention; ask for {earliest} or later"
+        )
+        self.earliest = Position(earliest)
+
+
 class ClientRange(NamedTuple):
     """The clocks ``start <= clock < end`` of one Yjs client id that an edit brought; none negative.
 
@@ -63,6 +78,8 @@ class Edit(NamedTuple):
     author: str  # the subject whose connection brought it
     clients: tuple[ClientRange, ...]  # empty for an update that only deletes
     received_at: float  # seconds since the Unix epoch, by the server's clock; see to_milliseconds
+    connection: int = 0  # that brought it, below 2^53 and unique in the database; 0: none, unknown
+    offline: bool = False  # made before its connection began, and brought when it did
 
 
 def to_milliseconds(seconds: float) -> int:
@@ -122,6 +139,35 @@ class StoredDocument:
     head: Position  # of the document's last entry, damaged ones included
     damaged: tuple[Damage, ...] = ()
     thinned: Position = NOWHERE  # of the last entry that retention removed
+    deleted: Deletion | None = None  # it is not to be served; its entries may still be there
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """Somebody deleted a document: it can be brought back until it is purged."""
+
+    document: str
+    by: str  # the subject
+    at: float  # seconds since the Unix epoch
+    purged: bool = False  # nothing of it is left but its name, so that nobody brings it back
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """What is on disk of one document up to a position: to be read, not to be served.
+
+    ``base`` holds everything up to its own position, and ``entries`` all behind it, up to
+    ``position``; without a base they begin with the document's first one. Of a document that was
+    never written, or of a position before its first entry, nothing is there.
+    """
+
+    document: str
+    base: Snapshot | None
+    entries: tuple[Entry, ...]
+    position: Position  # of the last entry that is contained, damaged ones included
+    head: Position  # of the document's last entry
+    damaged: tuple[Damage, ...] = ()
+    deleted: Deletion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,6 +183,7 @@ class Head:
     updated_at: float
     snapshot: Position  # NOWHERE when there is none
     thinned: Position = NOWHERE  # of the last entry that retention removed
+    deleted: Deletion | None = None
 
 
 class EntryInfo(NamedTuple):
@@ -146,6 +193,8 @@ class EntryInfo(NamedTuple):
     author: str
     received_at: float
     size: int  # bytes of the update
+    connection: int = 0  # see Edit
+    offline: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +274,16 @@ class DeadLetter:
     time: float
 
 
+class Revocation(NamedTuple):
+    """Tokens that are not taken any more: one, by its id, or all of a subject so far."""
+
+    kind: Literal["jti", "sub"]
+    value: str
+    at: float  # seconds since the Unix epoch: of a subject, tokens issued until then
+    until: float  # when the last of these tokens has expired anyway
+    by: str  # the subject who revoked them
+
+
 class Reader(Protocol):
     """What can be asked of a database with the service up or down."""
 
@@ -246,8 +305,54 @@ class Reader(Protocol):
     async def heads(self, prefix: str = "") -> list[Head]:
         """List the documents whose name starts with ``prefix``, ordered by name.
 
+        Deleted ones too, until they are purged.
+
         The prefix is literal and case-sensitive. Where the row of a document is damaged, its line
         is added up from the entries that are left.
+        Raises StoreUnavailable.
+        """
+
+    async def head(self, document: str) -> Head | None:
+        """Read one line of that list, in a time that does not grow with the database.
+
+        None where the document was never written, or was purged. Raises StoreUnavailable.
+        """
+
+    async def past(self, document: str, position: int | None = None) -> Past:
+        """Read a document as it was when the entry at ``position`` was its last (None: the newest).
+
+        A position between two of its entries is the earlier one's. Read from the earliest base
+        that there is, so that ``entries`` are as many as possible: they are its history.
+        Raises HistoryRemoved, StoreUnavailable.
+        """
+
+    async def position_at(self, document: str, time: float) -> Position:
+        """Tell the position of a document's last entry received at a time or before.
+
+        NOWHERE where all are later. Raises StoreUnavailable.
+        """
+
+    async def tail(self, after: int, prefix: str = "", limit: int = 1_000) -> list[Entry]:
+        """Read the entries of all documents behind a position, in the order of the positions.
+
+        Only of documents whose name starts with ``prefix``, at most ``limit``, and no more bytes
+        of updates than about a megabyte, but at least one where there is one. Those that fail
+        their checksum are left out (:meth:`load` of their document tells them).
+        Raises StoreUnavailable.
+        """
+
+    async def last_position(self) -> Position:
+        """Tell the highest position of any entry, NOWHERE where there is none.
+
+        Raises StoreUnavailable.
+        """
+
+    async def deletions(self) -> list[Deletion]:
+        """List what was deleted, purged or not, ordered by name. Raises StoreUnavailable."""
+
+    async def revocations(self) -> list[Revocation]:
+        """List what was revoked. A row that fails its checksum is taken as it stands.
+
         Raises StoreUnavailable.
         """
 
@@ -396,6 +501,41 @@ class Store(Reader, Protocol):
         current state stays: without a snapshot that is sound in this very transaction, nothing is
         removed. Appends go first between two calls, so call until 0.
         Raises StoreUnavailable; the same call may be repeated.
+        """
+
+    async def rebase(self, base: Snapshot) -> None:
+        """Keep what a document was at a position, in the place of an earlier base.
+
+        It is what history begins with once the entries up to there are thinned; call it before
+        :meth:`thin`, with a snapshot at the last entry that thin will remove. One that is not newer
+        than the sound base that is there is ignored. The caller has verified that it can be
+        imported again. Raises StoreUnavailable; ValueError as :meth:`compact` does.
+        """
+
+    async def delete(self, deletion: Deletion) -> bool:
+        """Mark a document as deleted; False where it is already. Its entries stay.
+
+        One that was never written can be deleted, too: it cannot come into being then.
+        Raises StoreUnavailable; ValueError for a name of not 1 to 255 bytes of UTF-8.
+        """
+
+    async def undelete(self, document: str) -> bool:
+        """Bring a deleted document back, or, where it was purged, allow it to begin anew.
+
+        False where it is not deleted. Raises StoreUnavailable.
+        """
+
+    async def purge(self, document: str) -> int:
+        """Remove a bounded part of a deleted document for ever; call until 0.
+
+        Returns how many entries went, and 1 for the rest of it. Its deletion stays, ``purged``.
+        Raises StoreUnavailable; ValueError where it is not deleted.
+        """
+
+    async def revoke(self, revocation: Revocation) -> None:
+        """Keep a revocation, in the place of an earlier one of the same, and drop those expired.
+
+        Raises StoreUnavailable; ValueError for a value of not 1 to 1,024 bytes of UTF-8.
         """
 
     async def reclaim(self) -> int:

@@ -32,6 +32,8 @@ class Persist(NamedTuple):
     update: bytes
     author: str  # the subject of the connection that sent it
     clients: tuple[ClientClocks, ...]
+    connection: int
+    offline: bool  # it came in the connection's first step2: it was made before
 
 
 class Send(NamedTuple):

@@ -20,6 +20,7 @@ class Edit(NamedTuple):
     update: bytes
     footprint: Footprint
     live: bool = False  # sent as it happened; a step2 may bring anybody's edits
+    offline: bool = False  # made before the connection began
 
 
 class Echo(NamedTuple):
@@ -38,6 +39,7 @@ class Member:
     id: int
     subject: str
     writable: bool
+    synced: bool = False  # it has brought what was made before it came: its first step2
     sealed: bool = False  # it might write, were the document not sealed
     has_presence: bool = False
 

@@ -270,7 +270,7 @@ class Room:
                 return taken, self._refuse(sender, update, failure)
             self._size += len(update)
             brought = ClientClocks(client, stroke.start, stroke.end, introduced)
-            turn.append((member, Persist(update, sender.subject, (brought,))))
+            turn.append((member, Persist(update, sender.subject, (brought,), member, False)))
         if taken:
             self.version += 1
             sender.wrote_at = self.accepted + len(turn)
@@ -285,7 +285,8 @@ class Room:
                 return self._receive_update(sender, Edit(update, footprint, live=True), now)
             case SyncStep2(update):
                 footprint = footprint or inspect(update, MAX_CLIENTS_STEP2)
-                return self._receive_step2(sender, Edit(update, footprint), now)
+                offline, sender.synced = not sender.synced, True
+                return self._receive_step2(sender, Edit(update, footprint, offline=offline), now)
             case SyncStep1(state_vector):
                 return [self._answer(sender, state_vector)]
             case Awareness():
@@ -471,7 +472,8 @@ class Room:
             self._size += len(edit.update)
             self.version += 1
             brought = self._owners.record(sender, edit, news)
-            self._turn.append((sender.id, Persist(edit.update, sender.subject, brought)))
+            persist = Persist(edit.update, sender.subject, brought, sender.id, edit.offline)
+            self._turn.append((sender.id, persist))
         if not edit.footprint.empty:
             sender.wrote_at = self.accepted + len(self._turn)
         return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import secrets
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 EXPIRED = "token-expired"
 """The close reason by which clients know to get a new token."""
 
-_ids = itertools.count(1)
+_ids = itertools.count((secrets.randbits(22) << 24) + 1)
+"""Never those of an earlier process: the log tells edits of two connections apart by them."""
 
 
 @dataclass(frozen=True, slots=True)

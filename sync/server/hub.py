@@ -494,6 +494,8 @@ class Hub:
                 each.author,
                 tuple(map(ClientRange._make, each.clients)),
                 received_at,
+                each.connection,
+                each.offline,
             )
             for each in accepted
         ]
