@@ -22,7 +22,8 @@ BELOW_SHELL = {"sync.core", "sync.forms", "persistence.store", "auth.access"}
 LAW: dict[str, set[str]] = {
     "sync.core": set(),
     "sync.forms": set(),
-    "sync.server": BELOW_SHELL | {"sync.forms"},
+    "sync.inspection": {"sync.core", "sync.forms", "persistence.store"},
+    "sync.server": BELOW_SHELL | {"sync.inspection"},
     "sync.cluster": BELOW_SHELL,
     "sync.client": BELOW_SHELL,
     "auth": set(),
