@@ -397,6 +397,38 @@ def test_edits_introduced_for_another_are_marked(scene: Scene, alice: Author, bo
     assert brought[0][0] != brought[1][0] == brought[2][0]
 
 
+def test_what_was_made_before_a_connection_is_marked_as_made_offline(alice: Author) -> None:
+    scene = Scene()
+    offline = alice.put("a")
+    scene.join(ALICE)
+    scene.step2(ALICE, offline)
+    scene.update(ALICE, alice.put("b"))
+    scene.step2(ALICE, merge([offline, alice.put("c")]))  # it was asked again, and is still here
+    scene.flush()
+    assert [(e.connection, e.offline) for e in scene.log] == [
+        (ALICE, True),
+        (ALICE, False),
+        (ALICE, False),
+    ]
+
+
+def test_small_edits_tell_their_connection_too(scene: Scene, alice: Author, bob: Author) -> None:
+    scene.take(ALICE, alice.put("a"))
+    scene.take(BOB, bob.put("b"))
+    scene.flush()
+    assert [(e.connection, e.offline) for e in scene.log] == [(ALICE, False), (BOB, False)]
+
+
+def test_what_waited_for_what_was_made_offline_was_not_made_offline(alice: Author) -> None:
+    scene = Scene()
+    first, second = alice.put("a"), alice.put("b")
+    scene.join(ALICE)
+    scene.update(ALICE, second)
+    scene.step2(ALICE, first)
+    scene.flush()
+    assert [(e.update, e.offline) for e in scene.log] == [(first, True), (second, False)]
+
+
 def test_updates_that_do_not_merge_stay_as_they_are(
     scene: Scene, alice: Author, monkeypatch: pytest.MonkeyPatch
 ) -> None:
