@@ -9,6 +9,7 @@ import typer
 
 from auth.tokens import mint
 from sync.cli import docs, forms, options, sessions, webhooks
+from sync.cli.backup import backup
 from sync.cli.demo import demo
 
 app = typer.Typer(
@@ -22,6 +23,7 @@ app.add_typer(docs.app, name="docs")
 app.add_typer(forms.app, name="forms")
 app.add_typer(sessions.app, name="sessions")
 app.add_typer(webhooks.app, name="webhooks")
+app.command()(backup)
 app.command()(demo)
 
 
