@@ -33,6 +33,7 @@ from sync.server.api import (
     webhooks,
 )
 from sync.server.api.context import Context
+from sync.server.api.document_names import DocumentNames
 from sync.server.api.event_stream import Streams
 from sync.server.api.exchange import Exchange
 from sync.server.api.requests import Completing, Joining, NewSession, Publication
@@ -178,7 +179,7 @@ class Application:
             hub, all_sessions, all_webhooks, admission, self.streams, monitor, metrics
         )
         self._admission = admission
-        self._app = _shared(_api(context), admission)
+        self._app = _shared(DocumentNames(_api(context)), admission)
         for layer in layers:
             self._app = layer(self._app)
 

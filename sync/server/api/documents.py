@@ -12,18 +12,19 @@ from operator import attrgetter
 from typing import Annotated, Any
 
 import anyio.lowlevel
-from fastapi import APIRouter, Header, Path, Query, Request
+from fastapi import APIRouter, Header, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
 from auth.access import Access
 from persistence.store import Head, StoredDocument
-from sync.core.errors import Forbidden, InvalidName, UnknownSession
+from sync.core.errors import Forbidden, UnknownSession
 from sync.core.events import iso
-from sync.core.names import MAX_BYTES, DocumentName, name_from_path
+from sync.core.names import MAX_BYTES, DocumentName
 from sync.core.session import Session, draft_prefix, session_of
 from sync.forms.validation import IssueCode
 from sync.server.api.context import Asker, Context, Parts, in_time
+from sync.server.api.document_names import EXAMPLE, Document
 from sync.server.api.monitoring import ProgressResource
 from sync.server.api.problems import RETRY_SECONDS, Refusal, described
 from sync.server.api.resources import Resource, Time
@@ -101,13 +102,12 @@ class DocumentResource(Resource):
     form: DraftFormResource | None = Field(description="Null for what has no form.")
 
 
-_NAME = "drafts/refunds-7/refund-042"
 _TIME = "2026-11-22T10:29:58.000Z"
 _PROGRESS = {"answered": 1, "required": 1, "optional_answered": 1, "share": 1.0}
 DOCUMENTS: dict[str, Any] = {
     "documents": [
         {
-            "name": _NAME,
+            "name": EXAMPLE,
             "position": 4711,
             "edits": 41,
             "last_author": "bob",
@@ -117,7 +117,7 @@ DOCUMENTS: dict[str, Any] = {
     "next": None,
 }
 DOCUMENT: dict[str, Any] = {
-    "name": _NAME,
+    "name": EXAMPLE,
     "position": 4711,
     "updated_at": _TIME,
     "last_author": "bob",
@@ -216,7 +216,7 @@ _ETAG = {
 
 
 @router.get(
-    "/documents/{name:path}",
+    "/documents/{name}",
     operation_id="getDocument",
     summary="Read a document",
     response_model=DocumentResource,
@@ -231,11 +231,7 @@ _ETAG = {
     },
 )
 async def get_document(
-    request: Request,
-    name: Annotated[  # noqa: ARG001 - decoded once, from the address as it was sent
-        str,
-        Path(description="Its name, percent-encoded; slashes may stay.", examples=[_NAME]),
-    ],
+    document: Document,
     who: Asker,
     parts: Parts,
     if_none_match: Annotated[
@@ -247,7 +243,6 @@ async def get_document(
     It is what is saved: edits that are still on their way to the disk are not in it, and
     `position` is that of the last one which is.
     """
-    document = _asked(request)
     if who.document_access(document) is Access.NONE:
         raise Forbidden(f"this token gives no right to the document {document!r}")
     place = await _place(parts, document)
@@ -259,16 +254,6 @@ async def get_document(
     told = _told(document, head, stored, place, written)
     etag = _etag(parts, place, stored.head)
     return Response(told, media_type="application/json", headers={"ETag": etag})
-
-
-def _asked(request: Request) -> DocumentName:
-    """The name in the address. Raises Refusal."""
-    path: bytes = request.scope["raw_path"]
-    _, _, name = path.partition(b"/documents/")
-    try:
-        return name_from_path(name)
-    except InvalidName as error:
-        raise Refusal(HTTPStatus.NOT_FOUND, f"there is no such document: {error.reason}") from None
 
 
 async def _head(parts: Context, document: DocumentName) -> Head:

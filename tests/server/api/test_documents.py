@@ -204,7 +204,7 @@ async def test_a_name_is_decoded_once(
         ("%FF", "UTF-8"),
         ("a%07b", "control characters"),
         ("x" * 256, "1 to 255 bytes"),
-        ("", "1 to 255 bytes"),
+        ("", "there is nothing at this address"),
         ("100%", "'%' in an address begins an escape"),
     ],
 )
