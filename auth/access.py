@@ -1,7 +1,7 @@
 """Who somebody is and what they may do: the values that the server decides rights with.
 
-The server imports this module and no other of the package, so it depends on no token format and
-no library of one.
+The server imports this module and :mod:`auth.revocation`, and no other of the package, so it
+depends on no token format and no library of one.
 
 The law of grants:
 
@@ -26,6 +26,7 @@ from auth.errors import KeysUnavailable as KeysUnavailable
 from auth.errors import TokenExpired as TokenExpired
 from auth.errors import TokenInvalid as TokenInvalid
 from auth.errors import TokenMissing as TokenMissing
+from auth.errors import TokenRevoked as TokenRevoked
 from auth.errors import TooManyTickets as TooManyTickets
 
 
@@ -92,7 +93,7 @@ def _check_pattern(pattern: str) -> None:
 class Identity:
     """Somebody, as a verified token describes them.
 
-    It holds until ``expires_at``; whether it was revoked meanwhile, it does not know.
+    It holds until ``expires_at``, unless it is revoked (:mod:`auth.revocation`).
     """
 
     subject: str  # 1-256 characters, none of them a control character; names the user everywhere
@@ -102,6 +103,9 @@ class Identity:
     sessions: Grants[SessionAccess]
     expires_at: float  # seconds since the Unix epoch, as the token says, without any leeway
     token_id: str | None  # the token's jti, to revoke it by
+    issued_at: float | None = (
+        None  # seconds since the Unix epoch, by the issuer's clock; see auth.revocation
+    )
 
     def document_access(self, name: str) -> Access:
         """Tell what this identity may do with the document of that name."""
@@ -123,7 +127,7 @@ class Verifier(Protocol):
         """Check a token completely and return whom it stands for.
 
         Raises AuthError and nothing else, whatever the text: TokenMissing when it is empty,
-        TokenExpired, TokenInvalid, or KeysUnavailable when it cannot be checked now.
+        TokenExpired, TokenRevoked, TokenInvalid, or KeysUnavailable when it cannot be checked now.
         May wait a few seconds for keys that are not at hand; otherwise it returns without waiting.
         It is costly enough (160-400 microseconds) to be done once per connection.
         """
@@ -150,5 +154,5 @@ class Tickets(Protocol):
         """Take a ticket back and return whom it stands for, exactly as the token told.
 
         It is good for one time, within 30 s. Raises TokenInvalid for any other text, and
-        TokenExpired when the token that it stands for has expired.
+        TokenExpired or TokenRevoked when the token that it stands for is good no more.
         """

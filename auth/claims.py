@@ -82,6 +82,7 @@ def read_identity(claims: Claims, *, now: float, max_ttl: float, leeway: float) 
         sessions=_grants(claims, "sessions", _SESSION_WORDS),
         expires_at=expires_at,
         token_id=_text(claims, "jti") if "jti" in claims else None,
+        issued_at=_number(claims, "iat") if "iat" in claims else None,
     )
 
 

@@ -6,6 +6,7 @@ Errors::
     ├── TokenMissing     4401  401   nothing was presented
     ├── TokenInvalid     4401  401   not a token that this server can accept, now or later
     ├── TokenExpired     4401  401   it was good once; the reason begins with "token-expired"
+    ├── TokenRevoked     4401  401   it would be good, but somebody has revoked it
     ├── TooManyTickets   1013  429   too many tickets wait to be used: try again later
     └── KeysUnavailable  1013  503   the server has no key to check it with: try again later
 
@@ -48,6 +49,15 @@ class TokenExpired(AuthError):
     """The token's time is over. Clients tell it from the others by its first word."""
 
     def __init__(self, reason: str = "token-expired: get a new token and connect again") -> None:
+        super().__init__(reason)
+
+
+class TokenRevoked(AuthError):
+    """The token has not expired, and was revoked."""
+
+    def __init__(
+        self, reason: str = "this token was revoked: sign in again for a new one, if you may"
+    ) -> None:
         super().__init__(reason)
 
 

@@ -192,7 +192,7 @@ def mint(
         "sessions": None if sessions is None else dict(sessions),
         "aud": audience,
         "iss": issuer,
-        "iat": int(now),
+        "iat": now,  # to the fraction: see auth.revocation
         "exp": math.ceil(int(now) + ttl),
         "jti": secrets.token_urlsafe(16),
     }

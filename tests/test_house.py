@@ -23,7 +23,7 @@ LAW: dict[str, set[str]] = {
     "sync.core": set(),
     "sync.forms": set(),
     "sync.inspection": {"sync.core", "sync.forms", "persistence.store"},
-    "sync.server": BELOW_SHELL | {"sync.inspection"},
+    "sync.server": BELOW_SHELL | {"sync.inspection", "auth.revocation"},
     "sync.cluster": BELOW_SHELL,
     "sync.client": BELOW_SHELL,
     "auth": set(),

@@ -36,6 +36,11 @@ def test_the_claims_become_an_identity() -> None:
     assert isinstance(alice.expires_at, float)
 
 
+@pytest.mark.parametrize("issued_at", [NOW - 60, NOW - 0.25, -(10**400)])
+def test_a_token_may_tell_when_it_was_made(issued_at: float) -> None:
+    assert read(iat=issued_at).issued_at == issued_at
+
+
 def test_what_is_left_out_has_a_default() -> None:
     alice = read()
     assert (alice.name, alice.administrator, alice.token_id) == ("alice", False, None)

@@ -11,6 +11,7 @@ from auth.errors import (
     TokenExpired,
     TokenInvalid,
     TokenMissing,
+    TokenRevoked,
     TooManyTickets,
 )
 
@@ -22,6 +23,7 @@ from auth.errors import (
         (TokenMissing(), 4401, 401),
         (TokenInvalid("sub must be a string"), 4401, 401),
         (TokenExpired(), 4401, 401),
+        (TokenRevoked(), 4401, 401),
         (TooManyTickets(), 1013, 429),
         (KeysUnavailable(), 1013, 503),
     ],
@@ -35,6 +37,7 @@ def test_an_error_knows_its_answer(error: AuthError, close_code: int, http_statu
 
 def test_clients_recognise_expiry_by_the_first_word() -> None:
     assert TokenExpired().reason.startswith("token-expired")
+    assert not TokenRevoked().reason.startswith("token-expired")
 
 
 @pytest.mark.parametrize("error", [TokenMissing(), TokenInvalid("why"), KeysUnavailable()])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
+import math
 import re
 import traceback
 from collections.abc import Callable
@@ -406,6 +407,7 @@ def simple_mint(  # every rule in turn is broken through it
     sessions: dict[str, str] | None = None,
     ttl: float = 60,
     audience: str = "draftsync",
+    now: float = NOW,
 ) -> str:
     return mint(
         secret,
@@ -415,14 +417,19 @@ def simple_mint(  # every rule in turn is broken through it
         sessions=sessions,
         ttl=ttl,
         audience=audience,
-        clock=lambda: NOW,
+        clock=lambda: now,
     )
 
 
 def test_what_is_not_given_is_not_in_the_token() -> None:
     claims = jwt.decode(simple_mint(), options={"verify_signature": False})
     assert claims.keys() == {"sub", "aud", "iat", "exp", "jti"}
-    assert claims["exp"] - claims["iat"] == 60
+    assert claims["exp"] - math.floor(claims["iat"]) == 60
+
+
+def test_when_it_was_made_is_told_to_the_fraction() -> None:
+    claims = jwt.decode(simple_mint(now=NOW + 0.375), options={"verify_signature": False})
+    assert claims["iat"] == NOW + 0.375  # what is revoked at NOW + 0.25 does not mean it
 
 
 def test_nothing_is_minted_that_would_be_refused() -> None:
