@@ -33,7 +33,7 @@ from persistence.sqlite.queries import one_moment
 from persistence.sqlite.rows import seal_meta
 from persistence.sqlite.session_rows import STATE_COLUMNS, open_state, state_row
 from persistence.sqlite.writing import FileWriter
-from persistence.store import Position, SessionState, StoreError, StoreInUse
+from persistence.store import Position, SessionState, StoreError, StoreInUse, StoreUnavailable
 
 STEP_PAGES = 512
 """Pages copied between two looks at the progress; each is followed by a sync.
@@ -42,6 +42,9 @@ Many megabytes that wait to be written would hold up the syncs of whoever shares
 """
 
 PATIENCE = 1.0  # seconds to wait for another process's lock
+
+ATTEMPTS = 10
+"""A copy is begun anew so many times, where services are started meanwhile."""
 
 FINDINGS = 10
 """What is wrong with a copy is told up to so many times."""
@@ -152,12 +155,31 @@ def _part(source: Path, target: Path) -> Iterator[_Part]:
             _beside(path, suffix).unlink(missing_ok=True)
 
 
+class _OtherWriter(Exception):
+    """The database has another writer than when the copy was begun."""
+
+
 def _copy(source: Path, part: _Part, progress: Progress) -> bool:
-    """Copy every page. Tells whether the database is of an older draftsync."""
+    """Copy every page. Tells whether the database is of an older draftsync.
+
+    A service that is started brings the whole log into the database first, which waits for whoever
+    reads an earlier moment: for that it goes first, and the copy is begun again.
+    """
+    for _ in range(ATTEMPTS):
+        with suppress(_OtherWriter):
+            return _copy_once(source, part, progress)
+        os.ftruncate(part.descriptor, 0)
+    raise StoreUnavailable(f"services are started on {source} all the time: try again later")
+
+
+def _copy_once(source: Path, part: _Part, progress: Progress) -> bool:
+    owner = _last_writer(source)
 
     def stepped(_status: int, remaining: int, total: int) -> None:
         os.fsync(part.descriptor)
         progress((total - remaining) * page_bytes, total * page_bytes)
+        if _last_writer(source) != owner:
+            raise _OtherWriter
 
     with closing(_open_source(source)) as reading, one_moment(reading):
         older = _is_older(reading, source)
@@ -169,6 +191,14 @@ def _copy(source: Path, part: _Part, progress: Progress) -> bool:
             writing.execute("PRAGMA synchronous = OFF")  # each step is synced
             reading.backup(writing, pages=STEP_PAGES, progress=stepped)
     return older
+
+
+def _last_writer(database: Path) -> bytes:
+    """What the writer's lock of a database says of who took it last."""
+    try:
+        return _beside(database, "-lock").read_bytes()
+    except OSError:
+        return b""
 
 
 def _open_source(source: Path) -> sqlite3.Connection:

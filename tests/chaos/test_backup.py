@@ -1,0 +1,201 @@
+"""Fault 41, backup while writing: the copy is consistent, and the writers do not notice.
+
+Fifty writers on real sockets edit ten documents, and wait for SAVED after each edit, while
+``draftsync backup`` copies the database in a process of its own. Each copy must be whole, and hold
+every edit whose SAVED had come before the command was started.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import statistics
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+from pycrdt import Array, Doc
+from websockets.exceptions import ConnectionClosed
+
+from persistence.sqlite import open_sqlite, open_sqlite_readonly
+from persistence.store import Edit, StoredDocument
+from sync.core.content import content
+from sync.core.replay import replay
+from tests.chaos.test_sigkill import LONG_TTL, TOKEN
+from tests.support.client import ROOT as ANSWERS
+from tests.support.client import Client, Peer, connect
+from tests.support.service import ROOT, ServiceProcess
+
+COMMAND = (sys.executable, "-m", "sync.cli.main")
+WRITERS = 50
+DOCUMENTS = 10
+BUDGET = 5.0
+"""Seconds in which backups are begun."""
+
+FILLING = 8_000
+"""Entries of 4 KB that are there before, so that copying takes a while."""
+
+STALL = 0.050
+"""Seconds that nobody's SAVED may take longer for a backup, by reliability.md."""
+
+
+@dataclass
+class Writer:
+    """Somebody who makes an edit, waits until it is saved, pauses, and makes the next one."""
+
+    name: str
+    document: str
+    doc: Doc[Any] = field(default_factory=Doc)
+    saved: int = 0
+    latencies: list[tuple[float, float]] = field(default_factory=list)  # when sent, how long
+
+    async def write(self, url: str) -> None:
+        try:
+            async with connect(url, self.document, TOKEN, peer=Peer(doc=self.doc)) as client:
+                await client.synced()
+                while True:
+                    await self._edit(client)
+                    await anyio.sleep(0.05)  # somebody who types fast
+        except (ConnectionClosed, OSError, EOFError):
+            pass  # the service was killed; it is looked at what was saved
+
+    async def _edit(self, client: Client) -> None:
+        item = f"{self.name}-{self.saved}"
+        began = time.perf_counter()
+        await client.edit(lambda doc: doc.get(ANSWERS, type=Array).append(item))
+        await client.saved(within=60)
+        self.latencies.append((began, time.perf_counter() - began))
+        self.saved += 1
+
+
+def writers() -> list[Writer]:
+    return [Writer(f"w{number}", f"drafts/{number % DOCUMENTS}") for number in range(WRITERS)]
+
+
+@asynccontextmanager
+async def writing(crowd: list[Writer], url: str) -> AsyncIterator[None]:
+    """Everybody writes until the block is left."""
+    async with anyio.create_task_group() as tasks:
+        for writer in crowd:
+            tasks.start_soon(writer.write, url)
+        yield
+        tasks.cancel_scope.cancel()
+
+
+async def all_have_saved(crowd: list[Writer], more: int) -> None:
+    """Wait until each has saved so many more edits."""
+    wanted = {writer.name: writer.saved + more for writer in crowd}
+    with anyio.fail_after(60):
+        while any(writer.saved < wanted[writer.name] for writer in crowd):
+            await anyio.sleep(0.02)
+
+
+async def fill(path: Path) -> None:
+    """A database that takes a while to copy."""
+    async with open_sqlite(path, "normal") as store:
+        for start in range(0, FILLING, 500):
+            await store.append(
+                [Edit(f"old/{start}", bytes(4_000), "alice", (), 1_790_000_000.0)] * 500
+            )
+
+
+async def back_up(database: Path, copy: Path) -> dict[str, Any]:
+    """As an operator does; returns what the command tells."""
+    command = [*COMMAND, "backup", str(copy), "--database", str(database), "--json"]
+    done = await anyio.run_process(command, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stderr.decode()
+    told: dict[str, Any] = json.loads(done.stdout)
+    return told
+
+
+async def check(copy: Path, crowd: list[Writer], saved: dict[str, int]) -> None:
+    """The copy is whole by itself, and holds what was saved; of everybody it holds a beginning."""
+    assert [each.name for each in copy.parent.glob(f"{copy.name}*")] == [copy.name]
+    assert await anyio.to_thread.run_sync(integrity, copy) == "ok"
+    held: dict[str, list[int]] = {writer.name: [] for writer in crowd}
+    async with open_sqlite_readonly(copy) as reader:
+        for head in await reader.heads():
+            stored = await reader.load(head.document)
+            assert not stored.damaged
+            if head.document.startswith("drafts/"):
+                for item in await anyio.to_thread.run_sync(items, stored):
+                    name, _, number = item.partition("-")
+                    held[name].append(int(number))
+    for writer in crowd:
+        assert held[writer.name] == list(range(len(held[writer.name])))
+        assert len(held[writer.name]) >= saved[writer.name], writer.name
+
+
+def integrity(copy: Path) -> str:
+    with closing(sqlite3.connect(f"{copy.as_uri()}?immutable=1", uri=True)) as connection:
+        ((found,),) = connection.execute("PRAGMA integrity_check").fetchall()
+    return str(found)
+
+
+def items(stored: StoredDocument) -> list[str]:
+    """What a document holds, as one who loads it sees it."""
+    snapshot = stored.snapshot.update if stored.snapshot else None
+    replayed = replay(snapshot, [entry.edit.update for entry in stored.entries])
+    assert not replayed.left_out
+    held = content(replayed.document.encode())[ANSWERS]
+    assert isinstance(held, list)
+    return held
+
+
+def longest(crowd: list[Writer], began: float, ended: float) -> list[float]:
+    """How long edits took that were under way between two times, in order."""
+    return sorted(
+        seconds
+        for writer in crowd
+        for sent, seconds in writer.latencies
+        if sent + seconds > began and sent < ended
+    )
+
+
+@dataclass
+class Round:
+    """One backup, and what was known when its command was started."""
+
+    copy: Path
+    saved: dict[str, int]
+    calm: list[float]  # latencies before it
+    during: list[float]
+
+
+async def test_a_backup_while_fifty_people_write(tmp_path: Path) -> None:
+    database, crowd, rounds = tmp_path / "drafts.db", writers(), list[Round]()
+    await fill(database)
+    async with (
+        ServiceProcess(database, *LONG_TTL) as service,
+        writing(crowd, service.sync_url),
+    ):
+        await all_have_saved(crowd, 5)
+        started = time.perf_counter()
+        while not rounds or time.perf_counter() - started < BUDGET:
+            rounds.append(await play(crowd, database, tmp_path / f"copy-{len(rounds)}.db"))
+    for each in rounds:
+        await check(each.copy, crowd, each.saved)
+    calm = statistics.median(each.calm[-1] for each in rounds)
+    stalled = statistics.median(each.during[-1] for each in rounds)
+    print(
+        f"{len(rounds)} backups; edits {len(rounds[-1].during)} during the last; longest SAVED, "
+        f"median of rounds: {1e3 * calm:.1f} ms before, {1e3 * stalled:.1f} ms during; "
+        f"worst {1e3 * max(each.during[-1] for each in rounds):.1f} ms"
+    )
+    assert stalled <= calm + STALL
+
+
+async def play(crowd: list[Writer], database: Path, copy: Path) -> Round:
+    before = time.perf_counter()
+    await all_have_saved(crowd, 5)
+    began = time.perf_counter()
+    saved = {writer.name: writer.saved for writer in crowd}
+    told = await back_up(database, copy)
+    ended = time.perf_counter()
+    assert told["position"] >= FILLING + sum(saved.values())
+    return Round(copy, saved, longest(crowd, before, began), longest(crowd, began, ended))
