@@ -1,0 +1,111 @@
+"""The checkup of meta, of names in both their tables, and of rows whose names are lost."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+
+from persistence.sqlite import names
+from persistence.sqlite.checkup_findings import Finding, Numbers, Tell, some
+from persistence.sqlite.names import Kind
+from persistence.sqlite.queries import read_meta
+from persistence.sqlite.rows import Document, Row
+
+META = ("epoch", "created_at", "last_position")
+_NEXT = "SELECT min(document) FROM {} WHERE document > ?"
+
+
+def check_meta(connection: sqlite3.Connection, tell: Tell) -> None:
+    """Tell which facts of the database are damaged."""
+    means = {
+        "epoch": "the service does not start: clients know the database by it",
+        "created_at": "nobody needs it but people",
+        "last_position": "positions could be given twice, were it not for the entries",
+    }
+    does = {"epoch": "gives the database a new one: clients read anew what they already have"}
+    for key in META:
+        if read_meta(connection, key) is None:
+            tell(
+                Finding(
+                    "meta.unfit",
+                    "damage",
+                    f"meta: {key} is damaged or missing",
+                    means[key],
+                    "`--fix` " + does.get(key, "makes it again"),
+                    fixable=True,
+                )
+            )
+
+
+def check_names(connection: sqlite3.Connection, tell: Tell) -> None:
+    """Tell of names of which a copy is damaged or missing."""
+    torn = 0
+    for table in ("names", "ids"):
+        for row in connection.execute(f"SELECT {names.NAME_COLUMNS} FROM {table} NOT INDEXED"):  # noqa: S608
+            if not names._is_sound(row) or not _is_whole(connection, row):
+                torn += 1
+    if torn:
+        tell(
+            Finding(
+                "name.torn",
+                "damage",
+                f"{some(torn, 'copy', 'copies')} of names of documents or authors are damaged, "
+                "or lack the other copy",
+                "nothing of the content is lost while the other copy is sound",
+                "`--fix` makes them again",
+                count=torn,
+                fixable=True,
+            )
+        )
+
+
+def _is_whole(connection: sqlite3.Connection, row: Row) -> bool:
+    return names.find(connection, Kind(row[1]), row[2].decode()).whole
+
+
+def nameless(connection: sqlite3.Connection, known: dict[int, Document]) -> Iterator[int]:
+    """Give the ids that rows stand under, though no sound name has them."""
+    found: set[int] = set()
+    for table in ("entries", "tallies", "snapshots"):
+        for id_ in ids_in(connection, table):
+            if id_ not in known and id_ not in found:
+                found.add(id_)
+                yield id_
+
+
+def ids_in(connection: sqlite3.Connection, table: str) -> Iterator[int]:
+    """Give the ids of documents that a table has rows of, in order."""
+    last = -(2**63)
+    while True:
+        [(next_,)] = connection.execute(_NEXT.format(table), (last,)).fetchall()
+        if next_ is None:
+            return
+        yield next_
+        last = next_
+
+
+def check_nameless(
+    connection: sqlite3.Connection, known: dict[int, Document], tell: Tell
+) -> tuple[int, Numbers]:
+    """Tell of rows without a name. Returns how many entries are among them, and their ids."""
+    ids, entries = Numbers(), 0
+    for id_ in nameless(connection, known):
+        ids.add(id_)
+        [(count,)] = connection.execute("SELECT count(*) FROM entries WHERE document = ?", (id_,))
+        entries += count
+    if ids:
+        tell(
+            Finding(
+                "document.nameless",
+                "damage",
+                f"{some(ids.count, 'document')} without a name: rows stand under {ids}, "
+                f"{some(entries, 'entry', 'entries')} among them",
+                "either both copies of a document's name are damaged, and it is not served, or a "
+                "row was filed under an id that there is not",
+                "`--fix` moves the rows into quarantine with their bytes; whoever still has the "
+                "document open brings it back",
+                count=ids.count,
+                fixable=True,
+            )
+        )
+    return entries, ids
