@@ -27,6 +27,7 @@ from persistence.store import Edit, StoredDocument
 from sync.core.content import content
 from sync.core.replay import replay
 from tests.chaos.test_sigkill import LONG_TTL, TOKEN
+from tests.server.parts import eventually
 from tests.support.client import ROOT as ANSWERS
 from tests.support.client import Client, Peer, connect
 from tests.support.service import ROOT, ServiceProcess
@@ -90,9 +91,7 @@ async def writing(crowd: list[Writer], url: str) -> AsyncIterator[None]:
 async def all_have_saved(crowd: list[Writer], more: int) -> None:
     """Wait until each has saved so many more edits."""
     wanted = {writer.name: writer.saved + more for writer in crowd}
-    with anyio.fail_after(60):
-        while any(writer.saved < wanted[writer.name] for writer in crowd):
-            await anyio.sleep(0.02)
+    await eventually(lambda: all(writer.saved >= wanted[writer.name] for writer in crowd), 60)
 
 
 async def fill(path: Path) -> None:
