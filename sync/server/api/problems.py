@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from auth.access import AuthError
-from persistence.store import StoreError, StoreUnavailable
+from persistence.store import HistoryRemoved, StoreError, StoreUnavailable
 from sync.core.errors import IllegalStep, ProtocolError
 from sync.server.telemetry import logger
 
@@ -48,6 +48,12 @@ class Problem(BaseModel):
     detail: str = Field(description="One or two sentences for people.")
     open_steps: list[str] | None = Field(
         None, description="With 409 for a session: the steps that are open now."
+    )
+    state_vector: str | None = Field(
+        None, description="With 409 for an update: what the document has, in base64url."
+    )
+    earliest: int | None = Field(
+        None, description="With 409 for a document's past: the first position that can be read."
     )
     errors: list[Fault] | None = Field(None, description="With 422: what is wrong, and where.")
 
@@ -85,6 +91,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ProtocolError, _on_protocol_error)
     app.add_exception_handler(AuthError, _on_auth_error)
     app.add_exception_handler(StoreError, _on_store_error)
+    app.add_exception_handler(HistoryRemoved, _on_removed)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(Exception, _on_bug)
@@ -121,6 +128,11 @@ async def _on_store_error(request: Request, error: Exception) -> Response:
     else:
         detail = "what is stored cannot be read: whoever runs the service finds why in its log"
     return problem(503, detail, _later(503))
+
+
+async def _on_removed(_request: Request, error: Exception) -> Response:
+    assert isinstance(error, HistoryRemoved)  # noqa: S101 - registered for it
+    return problem(HTTPStatus.CONFLICT, str(error), earliest=error.earliest)
 
 
 async def _on_invalid(_request: Request, error: Exception) -> Response:
@@ -226,11 +238,17 @@ _HEADERS: Mapping[int, tuple[str, str, str]] = {
 
 def described(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """The answers of a route that refuse a request, for the OpenAPI document."""
-    return {status: _described(status) for status in statuses}
+    return {status: _described(status, *_EXAMPLES[status]) for status in statuses}
 
 
-def _described(status: int) -> dict[str, Any]:
-    description, more = _EXAMPLES[status]
+def described_anew(
+    status: int, description: str, more: dict[str, Any]
+) -> dict[int | str, dict[str, Any]]:
+    """The same for one that means something else there; ``more`` is of its example."""
+    return {status: _described(status, description, more)}
+
+
+def _described(status: int, description: str, more: dict[str, Any]) -> dict[str, Any]:
     example = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status} | more
     schema = {"$ref": "#/components/schemas/Problem"}
     told: dict[str, Any] = {
