@@ -24,8 +24,6 @@ from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlite_utils import Database
-
 from persistence.sqlite import schema
 from persistence.sqlite.errors import translated
 from persistence.sqlite.lock import WriterLock
@@ -214,10 +212,9 @@ def _is_older(connection: sqlite3.Connection, source: Path) -> bool:
     """Raises StoreError, StoreTooNew for what is no database of ours."""
     with translated(source):
         schema.check_for_writing(connection, source)
-        database = Database(connection, recursive_triggers=False, execute_plugins=False)
-        if not database.table_names():
+        if not schema.applied(connection):
             raise StoreError(f"there is nothing in {source}")
-        return bool(schema.migrations.pending(database))
+        return bool(schema.pending(connection))
 
 
 def _check_room(folder: Path, needed: int) -> None:

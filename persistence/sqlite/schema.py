@@ -36,17 +36,21 @@ from __future__ import annotations
 import secrets
 import sqlite3
 import time
+from collections.abc import Callable
 from pathlib import Path
-
-from sqlite_utils import Database
-from sqlite_utils.migrations import Migrations
+from typing import TYPE_CHECKING
 
 from persistence.sqlite.rows import seal_meta
 from persistence.store import StoreError, StoreTooNew
 
+if TYPE_CHECKING:  # it takes 0.15 s to import, and who only reads needs none of it
+    from sqlite_utils import Database
+
 OLDEST_SQLITE = (3, 37, 0)  # STRICT tables
 
-migrations = Migrations("draftsync")
+_SET = "draftsync"  # the name of our migrations
+
+_migrations: list[Callable[[Database], None]] = []  # in order
 
 _BEFORE_THE_FIRST = "m001_documents_and_entries"
 """What development files have that were written before this schema; no release wrote any."""
@@ -181,7 +185,13 @@ _SESSION_VIEWS = (
 )
 
 
-@migrations()
+def _migration(change: Callable[[Database], None]) -> Callable[[Database], None]:
+    """Take a function for a migration; its name is kept in the databases that have it."""
+    _migrations.append(change)
+    return change
+
+
+@_migration
 def m001_names_entries_and_tallies(database: Database) -> None:
     """Make the tables and views of documents, and give the database its epoch."""
     for sql in (*_TABLES, *_VIEWS):
@@ -195,7 +205,7 @@ def m001_names_entries_and_tallies(database: Database) -> None:
         database.execute("INSERT INTO meta VALUES (?, ?, ?)", [key, value, seal_meta(key, value)])
 
 
-@migrations()
+@_migration
 def m002_sessions_and_events(database: Database) -> None:
     """Make the tables and views of sessions."""
     for sql in (*_SESSION_TABLES, *_SESSION_VIEWS):
@@ -204,43 +214,66 @@ def m002_sessions_and_events(database: Database) -> None:
 
 def check_for_writing(connection: sqlite3.Connection, path: Path) -> None:
     """Raise StoreError or StoreTooNew unless the database is ours, or empty. Changes nothing."""
-    _check_ours(_database(connection), path, or_empty=True)
+    _check_ours(connection, path, or_empty=True)
 
 
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring a database, or a new file, to this version's schema: wholly or not at all."""
-    database = _database(connection)
-    if migrations.pending(database):
-        with database.atomic():
-            migrations.apply(database)
+    if not pending(connection):
+        return
+    from sqlite_utils import Database
+    from sqlite_utils.migrations import Migrations
+
+    migrations = Migrations(_SET)
+    for change in _migrations:
+        migrations(name=change.__name__)(change)
+    database = Database(connection, recursive_triggers=False, execute_plugins=False)
+    with database.atomic():
+        migrations.apply(database)
 
 
 def check_for_reading(connection: sqlite3.Connection, path: Path) -> None:
     """Raise StoreError or StoreTooNew unless the database is ours and of this schema."""
-    database = _database(connection)
-    _check_ours(database, path, or_empty=False)
-    if migrations.pending(database):
+    _check_ours(connection, path, or_empty=False)
+    if pending(connection):
         raise StoreError(
             f"{path} was written by an older draftsync: start this version's service on it once"
         )
 
 
-def _database(connection: sqlite3.Connection) -> Database:
-    return Database(connection, recursive_triggers=False, execute_plugins=False)
+def applied(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the migrations that a database has, in the order they were applied."""
+    if "_sqlite_migrations" not in _tables(connection):
+        return []
+    rows = connection.execute(
+        "SELECT CAST(name AS BLOB) FROM _sqlite_migrations WHERE migration_set = ? ORDER BY rowid",
+        (_SET,),
+    )
+    return [name.decode(errors="replace") for (name,) in rows]
 
 
-def _check_ours(database: Database, path: Path, *, or_empty: bool) -> None:
+def pending(connection: sqlite3.Connection) -> list[str]:
+    """Return the names of the migrations that a database still needs."""
+    there = set(applied(connection))
+    return [name for change in _migrations if (name := change.__name__) not in there]
+
+
+def _tables(connection: sqlite3.Connection) -> set[str]:
+    rows = connection.execute("SELECT CAST(name AS BLOB) FROM sqlite_schema WHERE type = 'table'")
+    return {name.decode(errors="replace") for (name,) in rows}
+
+
+def _check_ours(connection: sqlite3.Connection, path: Path, *, or_empty: bool) -> None:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         raise StoreError(f"SQLite {sqlite3.sqlite_version} is too old: 3.37 or newer is needed")
-    applied = {migration.name for migration in migrations.applied(database)}
-    known = {migration.name for migration in migrations._migrations}
-    if _BEFORE_THE_FIRST in applied:
+    there = set(applied(connection))
+    if _BEFORE_THE_FIRST in there:
         raise StoreError(
             f"{path} was written by a draftsync under development, before its first release, and "
             "cannot be read by this one: give another file with --database (whoever still has the "
             "drafts open brings them along), or read it with the draftsync that wrote it"
         )
-    if unknown := sorted(applied - known):
+    if unknown := sorted(there - {change.__name__ for change in _migrations}):
         raise StoreTooNew(f"{path} was written by a newer draftsync: it has {', '.join(unknown)}")
-    if not applied and not (or_empty and not database.table_names()):
+    if not there and not (or_empty and not _tables(connection)):
         raise StoreError(f"{path} is a SQLite database, but not one of draftsync's")
