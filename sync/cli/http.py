@@ -75,11 +75,27 @@ class Service:
         """``body`` is sent as JSON; None is none. Raises ServiceError."""
         return await self._ask("POST", path, json=body)
 
-    async def _ask(self, method: str, path: tuple[str, ...], **more: Any) -> Any:
-        headers = self._headers()
+    async def send(self, *path: str, data: bytes) -> Any:
+        """Bytes as they are. Raises ServiceError."""
+        kind = {"Content-Type": "application/octet-stream"}
+        return await self._ask("POST", path, content=data, headers=kind)
+
+    async def delete(self, *path: str, **params: Any) -> None:
+        """Raises ServiceError."""
+        await self._ask("DELETE", path, params=params)
+
+    async def _ask(
+        self,
+        method: str,
+        path: tuple[str, ...],
+        headers: Mapping[str, str] | None = None,
+        **more: Any,
+    ) -> Any:
+        headers = self._headers() | dict(headers or {})
         with _translated(self.url):
             response = await self._client.request(method, _at(path), headers=headers, **more)
-            return _checked(response, self.url).json()
+            answer = _checked(response, self.url)
+            return None if answer.status_code == HTTPStatus.NO_CONTENT else answer.json()
 
     async def stream(self, *path: str, **params: Any) -> AsyncGenerator[tuple[str, Any]]:
         """Server-sent events: the name of each, and its data read as JSON.
