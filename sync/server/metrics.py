@@ -27,15 +27,6 @@ from sync.server.webhook_consumer import ConsumerStatistics
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
-_REASONS = {
-    "TokenMissing": "missing",
-    "TokenExpired": "expired",
-    "TokenInvalid": "invalid",
-    "KeysUnavailable": "unchecked",
-}
-"""Why a token was refused, by the name of the error; others count as "other"."""
-
-
 _Labels = tuple[str, ...]
 
 
@@ -154,10 +145,9 @@ def _of_connections(figures: Figures) -> Iterator[Metric]:
         ("kind", "code"),
         _by_code(hub.refused, meters.refused),
     )
-    reasons = dict.fromkeys((*_REASONS.values(), "other"), 0)
-    for error, count in figures.refused.items():
-        reasons[_REASONS.get(error, "other")] += count
-    refused: dict[_Labels, int] = {(reason,): count for reason, count in reasons.items()}
+    refused: dict[_Labels, int] = {
+        (reason,): count for reason, count in figures.tokens_refused.items()
+    }
     yield _counters("tokens_refused", "Tokens and tickets refused", ("reason",), refused)
     messages: dict[_Labels, int] = {("in",): hub.received, ("out",): hub.sent}
     yield _counters("document_messages", "Messages of documents", ("direction",), messages)

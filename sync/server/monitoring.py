@@ -47,6 +47,14 @@ SHORT, LONG = 10.0, 60.0
 DOCUMENT, EVENTS, STREAM = "document", "events", "stream"
 """Kinds of connections, in the order in which they are listed."""
 
+REASONS: Mapping[str, str] = {
+    "TokenMissing": "missing",
+    "TokenExpired": "expired",
+    "TokenInvalid": "invalid",
+    "KeysUnavailable": "unchecked",
+}
+"""Why a token was refused, by the name of the error; others count as "other"."""
+
 _SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 
 
@@ -111,6 +119,14 @@ class Figures:
     def ready(self) -> bool:
         """Connections are taken, and edits and events saved."""
         return self.state == "ready"
+
+    @property
+    def tokens_refused(self) -> Mapping[str, int]:
+        """Tokens and tickets that were not taken, by the word for why; each word is there."""
+        told = dict.fromkeys((*REASONS.values(), "other"), 0)
+        for error, count in self.refused.items():
+            told[REASONS.get(error, "other")] += count
+        return told
 
     @property
     def state(self) -> str:
@@ -236,6 +252,12 @@ class Monitor:
                 "events": figures.channels,
                 "streams": figures.streams,
             },
+            "closed": {"documents": _coded(hub.closed), "events": _coded(meters.endings)},
+            "refused": {
+                "documents": _coded(hub.refused),
+                "events": _coded(meters.refused),
+                "tokens": dict(figures.tokens_refused),
+            },
             "rooms": hub.rooms,
             "edits": {
                 "committed": hub.edits,
@@ -276,19 +298,41 @@ class Monitor:
         )
         return ({"10s": round(short, 2), "60s": round(long, 2)} for short, long in of_both)
 
+    async def dead_letters(self) -> list[Json]:
+        """The events that webhooks did not take in any of their attempts, the newest first.
+
+        Raises StoreUnavailable.
+        """
+        letters = await self._store.dead_letters()
+        return [
+            {
+                "consumer": each.consumer,
+                "session": each.session,
+                "offset": each.offset,
+                "reason": each.reason,
+                "time": iso(each.time),
+            }
+            for each in reversed(letters)
+        ]
+
     def connections(
-        self, session: str | None = None, after: tuple[str, int] = ("", 0), limit: int = 1_000
+        self,
+        session: str | None = None,
+        after: tuple[str, int] = ("", 0),
+        limit: int = 1_000,
+        document: str | None = None,
     ) -> tuple[list[Json], tuple[str, int] | None]:
-        """Connections, of one session or all, those to documents first; and where to go on.
+        """Connections, of one session, to one document or all, those to documents first; and where
+        to go on.
 
         ``after``: what was returned for the page before.
         """
         found: dict[tuple[str, int], Connection | ChannelStatistics] = {
             (DOCUMENT, each.id): each
             for each in self._hub.connections
-            if session in (None, session_of(each.document))
+            if session in (None, session_of(each.document)) and document in (None, each.document)
         }
-        for each in self.statistics(session):
+        for each in self.statistics(session) if document is None else ():
             found[STREAM if each.streaming else EVENTS, each.id] = each
         page = nsmallest(limit, [place for place in found if place > after])
         told = [_connection(found[place]) for place in page]
@@ -337,6 +381,10 @@ def _of_events(channel: ChannelStatistics) -> Json:
         "behind": channel.lag,
         "queued_bytes": channel.queued_bytes,
     }
+
+
+def _coded(counts: Mapping[int, int]) -> Json:
+    return {str(code): count for code, count in sorted(counts.items())}
 
 
 def _quantiles(counts: Counts) -> Json:

@@ -103,7 +103,7 @@ class WebApp:
         asked = Headers(scope=scope)
         name = self._files.get_path(scope)
         wanted = INDEX if name == "." else name
-        gzip = _takes_gzip(asked)
+        gzip = takes_gzip(asked)
         file = await self._find(wanted, gzip=gzip)
         if file is None and _is_route(name) and "text/html" in asked.get("accept", ""):
             wanted = INDEX
@@ -162,7 +162,8 @@ def _is_route(name: str) -> bool:
     return not Path(name).suffix
 
 
-def _takes_gzip(asked: Mapping[str, str]) -> bool:
+def takes_gzip(asked: Mapping[str, str]) -> bool:
+    """Tell from the headers of a request whether its answer may be packed."""
     for each in asked.get("accept-encoding", "").split(","):
         coding, _, weight = each.partition(";")
         if coding.strip().lower() in {"gzip", "*"}:

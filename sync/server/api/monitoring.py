@@ -12,11 +12,13 @@ from pydantic import Field
 
 from auth.access import Identity
 from sync.core.errors import Forbidden
+from sync.core.names import MAX_BYTES
 from sync.server.api.context import Asker, Parts, in_time
 from sync.server.api.problems import Refusal, described
 from sync.server.api.requests import SESSION_ID, RoleWord
 from sync.server.api.resources import Resource, StateWord, Time
 from sync.server.api.sessions import SessionPath, observed
+from sync.server.api.webhooks import REPLAYED, DeadLetterResource
 from sync.server.monitoring import DOCUMENT, EVENTS, STREAM
 
 router = APIRouter(prefix="/api/v1", tags=["monitoring"])
@@ -278,6 +280,26 @@ class OpenResource(Resource):
     streams: int = Field(ge=0, description="Of events over HTTP.")
 
 
+ByCode = dict[str, Annotated[int, Field(ge=0)]]
+
+
+class ClosedResource(Resource):
+    """Connections that have ended since the start, by close code; 0: the client went."""
+
+    documents: ByCode
+    events: ByCode
+
+
+class RefusedResource(Resource):
+    """Who was not let in, since the start."""
+
+    documents: ByCode = Field(description="Though their token is good, by close code.")
+    events: ByCode = Field(description="Though their token is good, by close code.")
+    tokens: dict[
+        Literal["missing", "expired", "invalid", "unchecked", "other"], Annotated[int, Field(ge=0)]
+    ] = Field(description="Tokens and tickets; unchecked: the keys could not be had.")
+
+
 class RatesResource(Resource):
     """How many a second of late."""
 
@@ -350,6 +372,8 @@ class ServiceResource(Resource):
     sessions: StatesResource
     members: int = Field(ge=0, description="Of sessions that are not stopped.")
     connections: OpenResource
+    closed: ClosedResource
+    refused: RefusedResource
     rooms: int = Field(ge=0, description="Documents in memory.")
     edits: EditsResource
     events: EventsResource
@@ -357,6 +381,13 @@ class ServiceResource(Resource):
     webhooks: list[WebhookResource]
     memory_bytes: int = Field(ge=0)
     loop_lag_ms: LagResource
+
+
+class DeadLettersPage(Resource):
+    """Events that webhooks did not take, the newest first."""
+
+    dead_letters: list[DeadLetterResource]
+    more: bool = Field(description="There are older ones: `draftsync webhooks dead` lists all.")
 
 
 class ConnectionResource(Resource):
@@ -402,6 +433,12 @@ SERVICE: dict[str, Any] = {
     "sessions": {"created": 1, "running": 3, "paused": 0, "stopped": 12},
     "members": 14,
     "connections": {"documents": 11, "events": 12, "streams": 1},
+    "closed": {"documents": {"0": 40, "4409": 2}, "events": {"0": 37}},
+    "refused": {
+        "documents": {"4403": 1},
+        "events": {},
+        "tokens": {"missing": 0, "expired": 3, "invalid": 0, "unchecked": 0, "other": 0},
+    },
     "rooms": 7,
     "edits": {
         "committed": 81_204,
@@ -468,6 +505,9 @@ CONNECTIONS: dict[str, Any] = {
 }
 
 
+DEAD_LETTERS: dict[str, Any] = {"dead_letters": [REPLAYED["failed"][0]], "more": False}
+
+
 @router.get(
     "/status",
     operation_id="getStatus",
@@ -482,6 +522,24 @@ async def status(who: Asker, parts: Parts) -> JSONResponse:
 
 
 @router.get(
+    "/webhooks/dead",
+    operation_id="listDeadLetters",
+    summary="See what webhooks did not take",
+    response_model=DeadLettersPage,
+    responses=_answer("The newest.", DEAD_LETTERS) | described(401, 403, 422, 503),
+)
+async def dead_letters(
+    who: Asker,
+    parts: Parts,
+    limit: Annotated[int, Query(ge=1, le=1_000, description="How many are told.")] = 100,
+) -> JSONResponse:
+    """Events that a webhook did not take in any of its attempts. For administrators."""
+    _check_administrator(who)
+    letters = await in_time(parts.monitor.dead_letters())
+    return JSONResponse({"dead_letters": letters[:limit], "more": len(letters) > limit})
+
+
+@router.get(
     "/connections",
     operation_id="listConnections",
     summary="See who is connected",
@@ -492,6 +550,9 @@ async def connections(
     who: Asker,
     parts: Parts,
     session: Annotated[str | None, Query(pattern=SESSION_ID, description="Only of this.")] = None,
+    document: Annotated[
+        str | None, Query(max_length=MAX_BYTES, description="Only those to this.")
+    ] = None,
     after: Annotated[
         str | None, Query(pattern=f"^{_PLACE.pattern}$", description="`next` of a page.")
     ] = None,
@@ -503,7 +564,7 @@ async def connections(
     _check_administrator(who)
     match = _PLACE.fullmatch(after) if after is not None else None
     place = (match[1], int(match[2])) if match is not None else ("", 0)
-    told, last = parts.monitor.connections(session, place, limit)
+    told, last = parts.monitor.connections(session, place, limit, document)
     return JSONResponse({"connections": told, "next": f"{last[0]}-{last[1]}" if last else None})
 
 

@@ -1,0 +1,148 @@
+/**
+ * The service, as the console asks it: with the administrator's token, and errors in words.
+ *
+ * The token lies in this tab's session storage and nowhere else. It goes out as a header only, so
+ * that no address and no log has it.
+ */
+
+const KEY = 'draftsync-console-token'
+const BASE = '/api/v1'
+const PATIENCE_MS = 15_000
+
+/** The service refused: `status`, and why in its own words. */
+export class Refused extends Error {
+  constructor(status, detail) {
+    super(detail)
+    this.status = status
+  }
+}
+
+/** The service does not answer, or says that it cannot now: worth another try. */
+export class Away extends Error {}
+
+export const token = {
+  read: () => sessionStorage.getItem(KEY),
+  keep: (text) => sessionStorage.setItem(KEY, text),
+  forget: () => sessionStorage.removeItem(KEY),
+}
+
+/** What a token says of itself, unchecked: for the page to show. Null for what is none. */
+export function claims(text) {
+  try {
+    const part = text.split('.')[1].replaceAll('-', '+').replaceAll('_', '/')
+    const letters = Uint8Array.from(atob(part), (letter) => letter.charCodeAt(0))
+    return JSON.parse(new TextDecoder().decode(letters))
+  } catch {
+    return null
+  }
+}
+
+let onSignedOut = () => {}
+/** Who is told when the service takes the token no longer; given why. */
+export const whenSignedOut = (told) => {
+  onSignedOut = told
+}
+
+/**
+ * Ask below /api/v1; answer with the response, whatever 2xx or 304 it is.
+ * Throws Refused, Away, and what an aborted signal says.
+ */
+export async function ask(path, { method = 'GET', body, headers = {}, signal, as } = {}) {
+  const given = as ?? token.read()
+  const sent = { Authorization: `Bearer ${given}`, ...headers }
+  if (body !== undefined) sent['Content-Type'] = 'application/json'
+  const late = AbortSignal.timeout(PATIENCE_MS)
+  let answer
+  try {
+    answer = await fetch(BASE + path, {
+      method,
+      headers: sent,
+      body: body === undefined ? undefined : JSON.stringify(body),
+      signal: signal ? AbortSignal.any([signal, late]) : late,
+      cache: 'no-store',
+      credentials: 'omit',
+    })
+  } catch (error) {
+    if (signal?.aborted) throw error
+    throw new Away(late.aborted ? 'it does not answer within 15 s' : 'it cannot be reached')
+  }
+  if (answer.ok || answer.status === 304) return answer
+  const detail = await told(answer)
+  if (answer.status >= 500 && answer.status !== 501) throw new Away(detail)
+  if (answer.status === 401 && as === undefined && token.read() === given) onSignedOut(detail)
+  throw new Refused(answer.status, detail)
+}
+
+async function told(answer) {
+  try {
+    const problem = await answer.json()
+    const faults = (problem.errors ?? []).map((each) => each.detail)
+    return [problem.detail ?? problem.title, ...faults].join('; ')
+  } catch {
+    return `it answered ${answer.status}`
+  }
+}
+
+/** The JSON of an answer; null for one without a body. */
+export async function read(path, options) {
+  const answer = await ask(path, options)
+  return answer.status === 204 ? null : answer.json()
+}
+
+/** A path of names and numbers: each is encoded, slashes within names too. */
+export const path = (...parts) => parts.map((part) => `/${encodeURIComponent(part)}`).join('')
+
+/** `?a=1&b=2` of what is neither empty nor null; nothing of nothing. */
+export function query(values) {
+  const given = Object.entries(values).filter(([, value]) => value !== null && value !== undefined && value !== '')
+  return given.length ? `?${new URLSearchParams(given)}` : ''
+}
+
+/**
+ * Follow a session's log as server-sent events, until the signal ends it: `take` is given each
+ * message's event name and data. Returns when the stream ends; throws as `ask` does.
+ */
+export async function stream(path, take, signal) {
+  const answer = await fetch(BASE + path, {
+    headers: { Authorization: `Bearer ${token.read()}`, Accept: 'text/event-stream' },
+    signal,
+    cache: 'no-store',
+    credentials: 'omit',
+  }).catch((error) => {
+    if (signal.aborted) throw error
+    throw new Away('it cannot be reached')
+  })
+  if (!answer.ok) {
+    const detail = await told(answer)
+    throw answer.status >= 500 ? new Away(detail) : new Refused(answer.status, detail)
+  }
+  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
+  let waiting = ''
+  for (;;) {
+    let part
+    try {
+      part = await reader.read()
+    } catch (error) {
+      if (signal.aborted) throw error
+      throw new Away('the connection broke off')
+    }
+    if (part.done) return
+    const messages = (waiting + part.value).split('\n\n')
+    waiting = messages.pop()
+    for (const message of messages) {
+      const fields = Object.fromEntries(
+        message.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]),
+      )
+      if (fields.data) take(fields.event ?? 'message', JSON.parse(fields.data))
+    }
+  }
+}
+
+/** Give the reader a file. */
+export function save(name, blob) {
+  const link = document.createElement('a')
+  link.href = URL.createObjectURL(blob)
+  link.download = name
+  link.click()
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000)
+}
