@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from persistence.sqlite import checkup_documents as documents
-from persistence.sqlite import names, schema
+from persistence.sqlite import names, repair_quarantine, schema
 from persistence.sqlite.checkup_documents import Look, Opened, Reading
 from persistence.sqlite.checkup_file import (
     check_log,
@@ -35,7 +35,8 @@ from persistence.store import Entry, StoreError
 PATIENCE = 5.0  # seconds to wait for another process's lock
 
 _MAGIC = b"SQLite format 3\0"
-_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+_BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_ERROR}
+"""What a damaged file makes SQLite say; the last where a table or a column is not there."""
 
 
 @dataclass(slots=True)
@@ -53,17 +54,6 @@ class Report:
 
     def tell(self, finding: Finding) -> None:
         self.findings.append(finding)
-
-
-@dataclass(slots=True)
-class _Sums:
-    """What the whole database adds up to, to compare with the last position."""
-
-    reach: int | None  # the last position as meta tells it
-    accounted: int = 0
-
-    def add(self, reading: Reading) -> None:
-        self.accounted += reading.rows_reached + reading.missing.count
 
 
 def examine(
@@ -183,26 +173,40 @@ def _examine(
     check_names(connection, report.tell)
     _examine_documents(connection, report, look, progress)
     check_sessions(connection, report.tell, progress)
+    _check_quarantine(connection, report.tell)
+
+
+def _check_quarantine(connection: sqlite3.Connection, tell: Tell) -> None:
+    """Tell what repairs put aside: it is known, and nothing is to be done about it."""
+    if not repair_quarantine.is_there(connection):
+        return
+    for source, name, count in repair_quarantine.contents(connection):
+        what = some(count, "note") if source == repair_quarantine.NOTE else f"{count} of {source}"
+        tell(
+            Finding(
+                "quarantine.content",
+                "info",
+                f"in quarantine: {what}{f' of {name}' if name else ''}",
+                "a repair put it there, with its bytes, as it could not be read",
+                document=name or None,
+                count=count,
+            )
+        )
 
 
 def _examine_documents(
     connection: sqlite3.Connection, report: Report, look: Look | None, progress: Progress
 ) -> None:
-    sums = _Sums(_last_position(connection))
+    told = read_meta(connection, "last_position")
+    reach, there = int(told or 0), 0
     authors = Authors(connection)
     known = names.documents(connection)
     for done, document in enumerate(known.values()):
         progress("documents", done, len(known))
-        reading = _examine_document(connection, authors, document, report, look, sums.reach or 0)
-        sums.add(reading)
+        reading = _examine_document(connection, authors, document, report, look, reach)
+        there += reading.rows_reached + reading.missing.count
     nameless, _ = check_nameless(connection, known, report.tell)
-    sums.accounted += nameless
-    _check_positions(connection, sums, report.tell)
-
-
-def _last_position(connection: sqlite3.Connection) -> int | None:
-    told = read_meta(connection, "last_position")
-    return int(told) if told is not None else None
+    _check_positions(connection, reach, there + nameless, report.tell)
 
 
 def _examine_document(
@@ -234,24 +238,26 @@ def _opened(connection: sqlite3.Connection, authors: Authors, reading: Reading) 
         reading.document.name,
         reading.snapshot,
         reading.thinned,
-        reading.whole,
+        reading.whole and not _is_quarantined(connection, reading),
         entries,
     )
 
 
-def _check_positions(connection: sqlite3.Connection, sums: _Sums, tell: Tell) -> None:
-    """Every position that was ever given is an entry's, or was removed, or put aside."""
-    removed = read_meta(connection, "removed")
-    if sums.reach is None or removed is None:
-        return
-    gone = sums.reach - sums.accounted - int(removed)
+def _is_quarantined(connection: sqlite3.Connection, reading: Reading) -> bool:
+    there = repair_quarantine.is_there(connection)
+    return there and repair_quarantine.quarantined(connection, reading.document.name)
+
+
+def _check_positions(connection: sqlite3.Connection, reach: int, there: int, tell: Tell) -> None:
+    """Every position up to ``reach`` is an entry's, or was removed, or put aside."""
+    gone = _gone(connection, reach, there)
     if gone > 0:
         tell(
             Finding(
                 "position.missing",
                 "damage",
-                f"{some(gone, 'entry', 'entries')} went missing without a trace: "
-                f"{sums.reach:,} positions were given",
+                f"{some(gone, 'entry', 'entries')} went missing without a trace: {reach:,} "
+                "positions were given",
                 "whole documents, or the ends of some, are not there any more",
                 "restore a backup, or let whoever still has the documents open bring them back. "
                 "`--fix` takes note of it",
@@ -261,4 +267,19 @@ def _check_positions(connection: sqlite3.Connection, sums: _Sums, tell: Tell) ->
         )
 
 
-__all__ = ["Report", "examine", "examine_documents", "names_of"]
+def unaccounted(connection: sqlite3.Connection) -> int:
+    """How many positions are no entry's, and were neither removed nor put aside."""
+    reach = int(read_meta(connection, "last_position") or 0)
+    sql = "SELECT count(*) FROM entries WHERE position <= ?"
+    [(there,)] = connection.execute(sql, (reach,))
+    return _gone(connection, reach, there)
+
+
+def _gone(connection: sqlite3.Connection, reach: int, there: int) -> int:
+    removed = read_meta(connection, "removed")
+    if removed is None:  # nobody knows
+        return 0
+    return reach - there - int(removed) - repair_quarantine.positions(connection)
+
+
+__all__ = ["Report", "examine", "examine_documents", "names_of", "unaccounted"]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeAlias
@@ -95,10 +96,18 @@ Look: TypeAlias = Callable[[Opened], Sequence[Finding]]
 
 
 def read(
-    connection: sqlite3.Connection, authors: Authors, document: Document, reach: int
+    connection: sqlite3.Connection,
+    authors: Authors,
+    document: Document,
+    reach: int,
+    *,
+    moment: bool = True,
 ) -> Reading:
-    """Read all rows of a document, in one moment. Positions up to ``reach`` are counted."""
-    with one_moment(connection):
+    """Read all rows of a document, in one moment. Positions up to ``reach`` are counted.
+
+    ``moment``: False within a transaction of the caller's.
+    """
+    with one_moment(connection) if moment else nullcontext():
         reading = _read(connection, ENTRIES, authors, document, reach)
         if reading.missing:
             reading = _read(connection, _ENTRIES_ANYWHERE, authors, document, reach)
@@ -176,6 +185,8 @@ def _count(reading: Reading, link: Link, head: int | None) -> None:
 def _miss(connection: sqlite3.Connection, reading: Reading, loose: set[int]) -> None:
     """Of the positions that nothing stood at, keep those that are really not there."""
     known = {0, max(reading.thinned, 0)}
+    if reading.snapshot is not None:  # a repair may have taken the entry that it stands at
+        known.add(reading.snapshot.position)
     for position in sorted(loose - known):
         there = connection.execute(
             "SELECT 1 FROM entries WHERE document = ? AND position = ?",

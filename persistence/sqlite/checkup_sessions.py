@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
 
+from persistence.sqlite import repair_quarantine
 from persistence.sqlite.checkup_findings import Finding, Numbers, Progress, Tell, some
 from persistence.sqlite.queries import one_moment
 from persistence.sqlite.rows import Row
@@ -89,6 +90,12 @@ def remade_log(connection: sqlite3.Connection, session: Session) -> Log | None:
     return None
 
 
+def is_known_lost(connection: sqlite3.Connection, session: Session) -> bool:
+    """Whether a repair found already that nothing tells what a session is."""
+    there = repair_quarantine.is_there(connection)
+    return there and repair_quarantine.quarantined(connection, session.name)
+
+
 def _check_session(connection: sqlite3.Connection, session: Session, tell: Tell) -> None:
     log = find_log(connection, session)
     if log is None:
@@ -105,15 +112,19 @@ def _check_session(connection: sqlite3.Connection, session: Session, tell: Tell)
             )
         )
     if find_state(connection, session) is None:
+        known = is_known_lost(connection, session)
         tell(
             Finding(
-                "session.state_unfit",
-                "damage",
+                "session.state_lost" if known else "session.state_unfit",
+                "warning" if known else "damage",
                 f"{session.name}: the row that tells what the session is is damaged or missing",
                 "the session cannot be opened; its events are there",
-                "`--fix` moves what is left of the row into quarantine; restore it from a backup",
+                "restore it from a backup"
+                if known
+                else "`--fix` puts it right where one byte is wrong, and else moves what is "
+                "left of it into quarantine; restore it from a backup",
                 session=session.name,
-                fixable=True,
+                fixable=not known,
             )
         )
     _check_events(connection, session, log, tell)

@@ -34,6 +34,8 @@ class Examination:
     """Entries that cannot be applied in history; the snapshot has what they say."""
     snapshot: str | None = None
     """Why the snapshot is wrong, None where it is right or there is none."""
+    unusable: bool = False
+    """The snapshot cannot even be loaded."""
     base: str | None = None
     """Why the base of its history is wrong."""
     compared: bool = False
@@ -50,7 +52,7 @@ def examine(
     found = Examination()
     loaded = _load(snapshot) if snapshot is not None else None
     if isinstance(loaded, str):
-        found.snapshot = loaded
+        found.snapshot, found.unusable = loaded, True
     if base is not None and isinstance(wrong := _load(base), str):
         found.base = wrong
     start = base if base is not None and found.base is None and base.position >= thinned else None

@@ -1,0 +1,266 @@
+"""``draftsync doctor``: is the database whole, and what can be made whole again?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from persistence.sqlite import checkup, repair
+from persistence.sqlite.checkup_documents import Opened
+from persistence.sqlite.checkup_findings import Finding, Progress, Severity, some
+from persistence.store import Snapshot, StoreError, StoreInUse, StoreTooNew
+from sync.cli import options, progress, screen
+from sync.inspection.examination import Examination, examine, remade
+from sync.server.deep_stack import run_deep
+
+_MOST_SHOWN = 20
+"""Findings of one kind that the screen shows; ``--json`` has all."""
+
+_COLOURS: dict[Severity, str] = {"damage": "bold red", "warning": "yellow", "info": "dim"}
+
+
+def doctor(
+    config: options.Config = None,
+    database: options.Database = None,
+    fix: Annotated[
+        bool,
+        typer.Option("--fix", help="Repair what can be repaired; the service must be stopped."),
+    ] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Checksums only: no document is replayed.")
+    ] = False,
+    json_output: options.Json = False,
+) -> None:
+    """Look over the whole database, with the service up or down.
+
+    Ends with exit code 1 where there is damage. For example: draftsync doctor --fix
+    """
+    path = Path(options.settings(config, database=database).database)
+    look = None if quick else _look
+    repaired: list[Finding] = []
+    try:
+        with _bars() as tell:
+            report = run_deep(lambda: checkup.examine(path, look, tell, quick=quick))
+        if fix and any(finding.fixable for finding in report.findings):
+            found = report
+            with _bars() as tell:
+                repaired = run_deep(
+                    lambda: repair.repair(path, found, repair.Deep(look, _remake), tell)
+                )
+                report = run_deep(lambda: checkup.examine(path, look, tell, quick=quick))
+    except StoreError as error:
+        _fail(error, path, json_output)
+    if json_output:
+        typer.echo(json.dumps(_report_json(path, report, repaired), indent=2, ensure_ascii=False))
+    else:
+        _show(path, report, repaired)
+    if report.damaged:
+        raise typer.Exit(options.FAILED)
+
+
+def verify(
+    name: Annotated[str, typer.Argument(help="A document, or what names begin with.")] = "",
+    config: options.Config = None,
+    database: options.Database = None,
+    json_output: options.Json = False,
+) -> None:
+    """Check every entry of documents, and replay them against their snapshots.
+
+    For example: draftsync docs verify drafts/42
+    """
+    path = Path(options.settings(config, database=database).database)
+    try:
+        chosen = checkup.names_of(path, name)
+        if not chosen:
+            options.failed(
+                f"no document's name begins with {name!r}" if name else "there are no documents"
+            )
+        with _bars() as tell:
+            report = run_deep(lambda: checkup.examine_documents(path, _look, chosen, tell))
+    except StoreError as error:
+        options.failed(str(error))
+    if json_output:
+        typer.echo(json.dumps(_verified_json(chosen, report), indent=2, ensure_ascii=False))
+    else:
+        _show_verified(chosen, report)
+    if report.damaged:
+        raise typer.Exit(options.FAILED)
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    """One bar, for what is being done at the moment."""
+    with progress.bar("Checking") as report:
+        yield lambda _, done, total: report(done, total)
+
+
+# Looking deeper
+
+
+def _look(document: Opened) -> Sequence[Finding]:
+    found = examine(
+        document.snapshot,
+        document.base,
+        document.thinned,
+        whole=document.whole,
+        entries=document.entries,
+    )
+    return list(_findings(document, found))
+
+
+def _findings(document: Opened, found: Examination) -> Iterator[Finding]:
+    if found.snapshot is not None:
+        yield Finding(
+            "snapshot.unusable" if found.unusable else "snapshot.wrong",
+            "damage",
+            f"{document.name}: its snapshot is wrong: {found.snapshot}",
+            "the document cannot be served"
+            if found.unusable
+            else "the document is served as the snapshot has it",
+            "`--fix` makes it again from the entries, and keeps the old one in quarantine",
+            document=document.name,
+            positions=(document.snapshot.position,) if document.snapshot else (),
+            fixable=True,
+        )
+    if found.base is not None:
+        yield Finding(
+            "base.wrong",
+            "damage",
+            f"{document.name}: what its history begins with is wrong: {found.base}",
+            "nothing of the content is lost; its history cannot be read from its beginning",
+            "`--fix` moves it into quarantine",
+            document=document.name,
+            fixable=True,
+        )
+    if found.pending:
+        yield _left_out(
+            "entry.pending",
+            "warning",
+            document.name,
+            found.pending,
+            "they wait in the log: whoever still has the document open brings what is missing",
+        )
+    if found.unread:
+        yield _left_out(
+            "entry.unread",
+            "info",
+            document.name,
+            found.unread,
+            "only history is incomplete: the snapshot has what they say",
+        )
+
+
+def _left_out(
+    code: str, severity: Severity, name: str, reasons: dict[int, str], means: str
+) -> Finding:
+    first = next(iter(reasons))
+    return Finding(
+        code,
+        severity,
+        f"{name}: {some(len(reasons), 'edit')} cannot be applied, the first at {first}: "
+        f"{reasons[first]}",
+        means,
+        document=name,
+        positions=tuple(sorted(reasons)[:100]),
+        count=len(reasons),
+    )
+
+
+def _remake(document: Opened) -> Snapshot | None:
+    made = remade(document.base, document.thinned, document.entries)
+    if made is None:
+        return None
+    position, update, state_vector = made
+    return repair.snapshot(document.name, position, update, state_vector)
+
+
+# Telling
+
+
+def _fail(error: StoreError, path: Path, json_output: bool) -> NoReturn:
+    """What kept the doctor from looking is told as a finding, too."""
+    codes = {StoreTooNew: "file.newer", StoreInUse: "file.in_use"}
+    if json_output:
+        finding = Finding(codes.get(type(error), "file.unreadable"), "damage", str(error), "", "")
+        told = {"database": str(path), "damaged": True, "findings": [finding.to_json()]}
+        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    options.failed(str(error))
+
+
+def _report_json(
+    path: Path, report: checkup.Report, repaired: Sequence[Finding]
+) -> dict[str, object]:
+    return {
+        "database": str(path),
+        "damaged": report.damaged,
+        "documents": report.documents,
+        "entries": report.entries,
+        "findings": [finding.to_json() for finding in report.findings],
+        "repaired": [finding.to_json() for finding in repaired],
+    }
+
+
+def _show(path: Path, report: checkup.Report, repaired: Sequence[Finding]) -> None:
+    counted = f"{some(report.documents, 'document')}, {some(report.entries, 'edit')}"
+    screen.show(screen.heading(str(path), counted))
+    if repaired:
+        screen.show(screen.heading("repaired"))
+        _show_findings(repaired)
+    for severity in ("damage", "warning", "info"):
+        findings = [each for each in report.findings if each.severity == severity]
+        if findings:
+            screen.show(Text(severity, _COLOURS[severity]))
+            _show_findings(findings)
+    damage = sum(finding.severity == "damage" for finding in report.findings)
+    screen.show(Text(f"{some(damage, 'damage', 'damages')} found", "bold red") if damage else
+                Text("no damage found", "bold green"))  # fmt: skip
+
+
+def _show_findings(findings: Iterable[Finding]) -> None:
+    by_code: dict[str, list[Finding]] = {}
+    for each in findings:
+        by_code.setdefault(each.code, []).append(each)
+    for code, several in by_code.items():
+        for each in several[:_MOST_SHOWN]:
+            screen.show(Padding(screen.safe(each.text), (0, 0, 0, 2)))
+            for word, text in (("it means", each.means), ("what to do", each.do)):
+                if text and text != "nothing":
+                    line = Text.assemble((f"{word}: ", "dim"), screen.safe(text))
+                    screen.show(Padding(line, (0, 0, 0, 4)))
+        if len(several) > _MOST_SHOWN:
+            more = f"… and {len(several) - _MOST_SHOWN} more of {code}: --json has all"
+            screen.show(Padding(more, (0, 0, 0, 2)))
+
+
+def _verified_json(chosen: Sequence[str], report: checkup.Report) -> dict[str, object]:
+    return {
+        "damaged": report.damaged,
+        "documents": [
+            {"name": name, "findings": [each.to_json() for each in _of(name, report)]}
+            for name in chosen
+        ],
+    }
+
+
+def _show_verified(chosen: Sequence[str], report: checkup.Report) -> None:
+    table: Table = screen.table("document", "state", "found")
+    for name in chosen:
+        findings = _of(name, report)
+        worst = "damage" if any(each.severity == "damage" for each in findings) else (
+            "warning" if any(each.severity == "warning" for each in findings) else "sound"
+        )  # fmt: skip
+        said = "; ".join(each.text.removeprefix(f"{name}: ") for each in findings)
+        table.add_row(screen.safe(name), worst, screen.safe(said))
+    screen.show(table)
+
+
+def _of(name: str, report: checkup.Report) -> list[Finding]:
+    return [each for each in report.findings if each.document == name]
