@@ -11,8 +11,11 @@
     │   │   └── EventTooLarge    4400  its data is over the limit
     │   ├── Forbidden            4403  no right to this document or session, or to this step
     │   ├── UnknownSession       4404
+    │   ├── UnknownDocument      4404  there is no such document
+    │   ├── Deleted              4404  the document was deleted, and is not served
     │   ├── IllegalStep          4409  not in this state; it knows which steps are open
     │   ├── Sealed               4409  the session is stopped: its drafts are read-only
+    │   ├── NotDeleted           4409  of what can be done only with a deleted document
     │   ├── DocumentTooLarge     4413  the edit would take the document over its limit
     │   ├── MessageTooLarge      1009
     │   ├── InternalError        1011
@@ -91,6 +94,26 @@ class UnknownSession(ProtocolError):
     close_code, http_status = 4404, 404
 
 
+class UnknownDocument(ProtocolError):
+    """Nothing was ever written to a document of that name."""
+
+    close_code, http_status = 4404, 404
+
+    def __init__(self, document: str) -> None:
+        super().__init__(f"there is no document {document!r}, or nothing of it is saved yet")
+
+
+class Deleted(ProtocolError):
+    """The document was deleted. Nobody brings it back but an administrator."""
+
+    close_code, http_status = 4404, 404
+
+    def __init__(
+        self, reason: str = "this document was deleted; an administrator can bring it back"
+    ) -> None:
+        super().__init__(reason)
+
+
 class IllegalStep(ProtocolError):
     """The session is not in a state for this; ``open_steps`` are what can be done."""
 
@@ -108,6 +131,12 @@ class Sealed(ProtocolError):
 
     def __init__(self, reason: str = "the session is stopped: its drafts are read-only") -> None:
         super().__init__(reason)
+
+
+class NotDeleted(ProtocolError):
+    """The document is not deleted, and what was asked can be done only then."""
+
+    close_code, http_status = 4409, 409
 
 
 class DocumentTooLarge(ProtocolError):

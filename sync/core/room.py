@@ -197,6 +197,13 @@ class Room:
         """How many updates of a connection wait for what they stand on."""
         return len(self._members[member].held)
 
+    def lacks(self, member: int) -> bool:
+        """What a connection sent stands on what is not here, or is too much to be held."""
+        sender = self._members[member]
+        if sender.held:
+            return bool(missing(sender.held[0].footprint, self._clocks))
+        return sender.adrift
+
     def unsaved(self, member: int) -> int:
         """How many edits of a connection are not on disk: held, gathered, or on their way."""
         sender = self._members[member]
@@ -214,6 +221,10 @@ class Room:
     def encode(self) -> bytes:
         """The whole document as one update."""
         return self._document.encode()
+
+    def state_vector(self) -> bytes:
+        """What the document holds, encoded as Yjs does. Raises NativeFailure."""
+        return self._document.state_vector()
 
     def snapshot(self) -> TakenSnapshot:
         """Take a snapshot; right after a flush it holds what was persisted, and no more."""

@@ -52,6 +52,7 @@ class BinaryChannel:
         """Say why, hold the socket where the verdict is final, and close it."""
         if verdict.final:
             await self.send(self._reason(verdict))
+        if verdict.final and verdict.held:
             with anyio.move_on_after(patience.HOLD_SECONDS):
                 while (await self._receive())["type"] != "websocket.disconnect":
                     pass

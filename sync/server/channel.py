@@ -13,7 +13,7 @@ from typing import Protocol
 
 import anyio
 
-from auth.access import Identity
+from auth.access import AuthError, Identity
 from sync.core.errors import ProtocolError
 from sync.core.names import DocumentName
 from sync.server import patience
@@ -106,7 +106,7 @@ async def serve(
     outbox, reading = ChannelOutbox(), anyio.CancelScope()
     try:
         connection = await hub.open(document, identity, outbox, reading.cancel)
-    except ProtocolError as error:
+    except (ProtocolError, AuthError) as error:
         return Verdict.of(error)
     return await attend(hub, connection, channel, outbox, reading)
 

@@ -33,10 +33,16 @@ class Verdict:
 
     code: int
     reason: str
+    held: bool = True  # the socket of who is to stay away is held a while: it may come anew at once
 
     @classmethod
     def of(cls, error: ProtocolError | AuthError) -> Verdict:
         return cls(error.close_code, error.reason)
+
+    @classmethod
+    def at_once(cls, error: ProtocolError | AuthError) -> Verdict:
+        """For who was let in before: the socket is closed at once, and held if it comes again."""
+        return cls(error.close_code, error.reason, held=False)
 
     @property
     def final(self) -> bool:

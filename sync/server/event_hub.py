@@ -49,7 +49,7 @@ from sync.core.event_channel import (
 )
 from sync.core.events import NewEvent
 from sync.core.session import SessionId
-from sync.server import patience
+from sync.server import patience, revoking
 from sync.server.admission import Admission
 from sync.server.connection import EXPIRED, Pace, Verdict, Wait
 from sync.server.event_connection import Chunk, EventConnection, EventOutbox
@@ -119,6 +119,7 @@ class EventHub:
         self._watches: dict[str, _Watch] = {}  # by session
         self._draining = False
         sessions.listeners.append(self._on_event)
+        hub.revoking.listeners.append(self._end_revoked)
 
     def statistics(self, session: str | None = None) -> list[ChannelStatistics]:
         """The connections of one session now, or all."""
@@ -140,7 +141,7 @@ class EventHub:
     ) -> EventConnection:
         """Open the channel of a session for a client: see :meth:`sync.server.hub.Hub.open`.
 
-        Raises Forbidden, UnknownSession, Draining, Overloaded.
+        Raises Forbidden, UnknownSession, Draining, Overloaded, TokenRevoked.
         """
         try:
             actor = actor_in(session, identity)
@@ -148,7 +149,7 @@ class EventHub:
             if self._draining:
                 raise Draining("the server is restarting: connect again")
             self._hub.count_in(identity)
-        except ProtocolError as error:
+        except (ProtocolError, AuthError) as error:
             self.meters.refused[error.close_code] += 1
             raise
         limits = self._hub.limits
@@ -507,6 +508,12 @@ class EventHub:
         seconds = connection.identity.expires_at - time.time()
         expired = Verdict(4401, f"{EXPIRED}: get a new token and connect again")
         connection.expiry = self._loop.call_later(max(0.0, seconds), self.end, connection, expired)
+
+    def _end_revoked(self) -> None:
+        """Tokens were revoked: those who are here with one of them are not, any more."""
+        for connection in list(self._connections.values()):
+            if self._hub.revocations.covers(connection.identity):
+                self.end(connection, revoking.verdict())
 
     async def _renew_token(self, connection: EventConnection, token: str) -> None:
         try:

@@ -20,6 +20,7 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from auth.access import Access, AuthError, Identity, Verifier
+from auth.revocation import Revocations
 from persistence.store import ClientRange, Edit, Position, Store
 from sync.core.actions import Action, Close, Persist, Rebuild, Send
 from sync.core.errors import (
@@ -46,7 +47,9 @@ from sync.core.yprotocol import (
     renewed_frame,
     short_update,
 )
+from sync.server import revoking
 from sync.server.connection import EXPIRED, Connection, Pace, Verdict, Wait
+from sync.server.deleting import Deleting
 from sync.server.journal import Journal
 from sync.server.outbox import Outbox
 from sync.server.rehearsal import Rehearsal, is_large
@@ -84,6 +87,7 @@ class HubLimits:
     snapshot_tail: int = 500  # entries
     snapshot_calm: float = 5.0  # after so long without an edit
     last_snapshots: float = 4.0  # for those written at the end: the log is whole without
+    token_seconds: float = 30 * 86_400  # the longest life of a token
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +133,16 @@ class LastEdits:
 class Hub:
     """All rooms of one process. Made by :func:`open_hub`."""
 
-    def __init__(self, store: Store, verifier: Verifier, tasks: TaskGroup, limits: HubLimits):
+    def __init__(
+        self,
+        store: Store,
+        verifier: Verifier,
+        tasks: TaskGroup,
+        limits: HubLimits,
+        revocations: Revocations,
+    ) -> None:
         self.limits = limits
+        self.revocations = revocations
         self.journal = Journal(store)
         self._verifier = verifier
         self._tasks = tasks
@@ -160,6 +172,9 @@ class Hub:
         self._subjects: Counter[str] = Counter()
         self._draining = False
         self.sealing = Sealing(self.rooms, self.journal, self._flush, self.end)
+        self.deleting = Deleting(store, self.rooms, self.journal, tasks, self._flush, self.end)
+        self.revoking = revoking.Revoking(store, revocations, tasks, limits.token_seconds)
+        self.revoking.listeners.append(self._end_revoked)
         self.last_edits = LastEdits()
         self._opened = 0
         self._closed: Counter[int] = Counter()
@@ -204,12 +219,12 @@ class Hub:
         What is for the client goes into ``outbox``; whoever empties it calls :meth:`drained`. What
         comes from it is to be given to :meth:`feed` until ``stop_reading`` is called, for a verdict
         of ours, or :meth:`close` has been called because the client went.
-        Raises Forbidden, Draining, and Overloaded when the document cannot be loaded now or the
-        subject has too many connections.
+        Raises Forbidden, Deleted, Draining, and Overloaded when the document cannot be loaded now
+        or the subject has too many connections; TokenRevoked.
         """
         try:
             resident, access = await self._resident_for(document, identity)
-        except ProtocolError as error:
+        except (ProtocolError, AuthError) as error:
             self._refused[error.close_code] += 1
             raise
         limits = self.limits
@@ -224,14 +239,17 @@ class Hub:
         access = identity.document_access(document)
         if access is Access.NONE:
             raise Forbidden(f"this token gives no right to the document {document!r}")
-        self._check_capacity(identity)
+        self._check_admission(identity)
+        self.deleting.check(document)
         resident = await self.rooms.open(document)
-        self._check_capacity(identity)  # again: loading took time
+        self._check_admission(identity)  # again: loading took time
+        self.deleting.check(document)
         return resident, access
 
-    def _check_capacity(self, identity: Identity) -> None:
+    def _check_admission(self, identity: Identity) -> None:
         if self._draining:
             raise Draining("the server is restarting: connect again")
+        self.revocations.check(identity)
         most = self.limits.connections_per_subject
         if self._subjects[identity.subject] >= most:
             raise Overloaded(f"one person has at most {most} connections: close others first")
@@ -262,8 +280,11 @@ class Hub:
         )
 
     def count_in(self, identity: Identity) -> None:
-        """Somebody has one more connection, of whatever kind. Raises Draining and Overloaded."""
-        self._check_capacity(identity)
+        """Somebody has one more connection, of whatever kind.
+
+        Raises Draining, Overloaded, TokenRevoked.
+        """
+        self._check_admission(identity)
         self._subjects[identity.subject] += 1
 
     def count_out(self, subject: str) -> None:
@@ -320,9 +341,9 @@ class Hub:
     def _feed_one(self, connection: Connection, frame: bytes) -> Awaitable[None] | None:
         if connection.verdict is not None:
             return None
-        if self._draining:
-            return Wait(math.inf)  # until the connection is closed
         resident = connection.resident
+        if self._draining or resident.going:
+            return Wait(math.inf)  # until the connection is closed
         if resident.room.broken or self.journal.full:
             return self._feed_later(connection, frame)
         connection.received += 1
@@ -337,8 +358,10 @@ class Hub:
 
     def _take_strokes(self, connection: Connection, frames: deque[bytes]) -> int:
         """Take the small edits that come first; most of what comes is nothing else."""
-        room = connection.resident.room
-        if connection.verdict or self._draining or room.broken or self.journal.full:
+        resident, room = connection.resident, connection.resident.room
+        if connection.verdict or self._draining or resident.going:
+            return 0
+        if room.broken or self.journal.full:
             return 0
         updates: list[bytes] = []
         for frame in frames:
@@ -353,7 +376,7 @@ class Hub:
             connection.received += taken
             for _ in range(taken):
                 frames.popleft()
-            self._perform(connection.resident, actions)
+            self._perform(resident, actions)
         return taken
 
     def _toll(self, connection: Connection, began: float, messages: int) -> Wait | None:
@@ -415,7 +438,7 @@ class Hub:
         """Give a message to its room after a wait, in which the room may have broken."""
         while resident.room.broken:
             await resident.renewed.wait()
-        if connection.verdict is None:
+        if connection.verdict is None and not resident.going:
             now = self._now()
             self._perform(resident, resident.room.receive(connection.id, message, now, footprint))
 
@@ -556,6 +579,12 @@ class Hub:
             max(0.0, seconds), self.end, connection, expired
         )
 
+    def _end_revoked(self) -> None:
+        """Tokens were revoked: those who are here with one of them are not, any more."""
+        for connection in list(self._connections.values()):
+            if self.revocations.covers(connection.identity):
+                self.end(connection, revoking.verdict())
+
     async def _renew_token(self, resident: Resident, connection: Connection, token: str) -> None:
         await anyio.sleep(connection.pace.delay(self._now()))
         try:
@@ -599,11 +628,18 @@ class Hub:
 
 @asynccontextmanager
 async def open_hub(
-    store: Store, verifier: Verifier, limits: HubLimits | None = None
+    store: Store,
+    verifier: Verifier,
+    limits: HubLimits | None = None,
+    revocations: Revocations | None = None,
 ) -> AsyncIterator[Hub]:
-    """Run a hub on a store. Leaving the block drains it."""
+    """Run a hub on a store. Leaving the block drains it.
+
+    ``revocations``: those that the verifier knows, too. Raises StoreUnavailable.
+    """
     async with anyio.create_task_group() as tasks:
-        hub = Hub(store, verifier, tasks, limits or HubLimits())
+        hub = Hub(store, verifier, tasks, limits or HubLimits(), revocations or Revocations())
+        # revocations are read here as soon as stores keep them: await hub.revoking.load()
         writing = anyio.CancelScope(shield=True)
         tasks.start_soon(_write_within, writing, hub.journal)
         try:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import anyio.lowlevel
 
 from persistence.store import Store, StoredDocument, StoreError
-from sync.core.errors import NativeFailure, Overloaded
+from sync.core.errors import Deleted, NativeFailure, Overloaded
 from sync.core.names import DocumentName
 from sync.core.replay import Replay, replay_in_steps
 from sync.core.room import Room, RoomLimits
@@ -34,9 +34,12 @@ class Loader:
     async def load(self, document: DocumentName) -> Resident:
         """Load a document into a room of its own.
 
-        Raises Overloaded when it cannot be loaded now; never gives an empty room in its place.
+        Raises Deleted, and Overloaded when it cannot be loaded now; never gives an empty room in
+        its place.
         """
         stored = await self._read(document)
+        if stored.deleted is not None:
+            raise Deleted
         replayed = await self._replay(stored)
         room = Room(replayed.document, replayed.size, self._limits)
         return Resident(

@@ -51,6 +51,9 @@ class Resident:
     pending: PendingSnapshot | None = None  # waits for its last entry to be committed
     writing_snapshot: bool = False
     rebuilding: bool = False
+    going: bool = False  # it is being deleted: nothing is taken any more
+    places: dict[int, Position] = field(default_factory=dict)
+    """Of connections that want to know it, where their last edit on disk stands; 0: nowhere."""
     renewed: anyio.Event = field(default_factory=anyio.Event)  # the broken room is whole again
 
     def note_committed(self, edits: Sequence[Edit], position: Position) -> None:
@@ -65,6 +68,10 @@ class Resident:
         else:
             self.tail_size += sum([len(edit.update) for edit in edits])
             self._note_others(edits, Position(position - len(edits) + 1))
+        if self.places:
+            for place, edit in enumerate(edits, position - len(edits) + 1):
+                if edit.connection in self.places:
+                    self.places[edit.connection] = Position(place)
 
     def _note_others(self, edits: Sequence[Edit], first: Position) -> None:
         places = {edit.author: place for place, edit in enumerate(edits)}

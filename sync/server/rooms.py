@@ -76,8 +76,14 @@ class Rooms:
         """The drafts of a session that are in memory."""
         return list(self._drafts.get(session, {}).values())
 
+    async def at_hand(self, document: DocumentName) -> Resident | None:
+        """The room of a document that is in memory, or on its way there."""
+        while (loading := self._loading.get(document)) is not None:
+            await loading.done.wait()
+        return self._residents.get(document)
+
     async def open(self, document: DocumentName) -> Resident:
-        """The room of a document: loaded once, however many ask at once."""
+        """The room of a document: loaded once, however many ask at once. Raises ProtocolError."""
         while True:
             resident = self._residents.get(document)
             if resident is not None:
@@ -166,6 +172,10 @@ class Rooms:
             await self._snapshots.write(resident, pending, resident.position)
         if not resident.room.members and resident.room.settled:
             self._forget(resident)
+
+    def let_go(self, resident: Resident) -> None:
+        """Let a room go at once: nobody is in it, and everything is on disk."""
+        self._forget(resident)
 
     def _forget(self, resident: Resident) -> None:
         for timer in (resident.timer, resident.unload_timer, resident.calm_timer):

@@ -16,6 +16,7 @@ from typing import Any
 import anyio
 
 from auth.access import Tickets, Verifier
+from auth.revocation import Revocations, UnrevokedTickets, UnrevokedVerifier
 from persistence.store import Store
 from sync.server.address import bind
 from sync.server.admission import Admission
@@ -68,9 +69,12 @@ async def _serve_on(
     ready: Callable[[str], Awaitable[None]],
     layers: Sequence[Layer],
 ) -> None:
+    revocations = Revocations()
+    verifier = UnrevokedVerifier(verifier, revocations)
+    tickets = UnrevokedTickets(tickets, revocations)
     admission = Admission(verifier, tickets, settings.allow_origin)
     async with (
-        open_hub(store, verifier, settings.hub_limits) as hub,
+        open_hub(store, verifier, settings.hub_limits, revocations) as hub,
         open_sessions(store, hub) as sessions,
         open_webhooks(
             store, sessions.listeners, settings.all_webhooks, Limits(settings.webhook_attempts)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -27,7 +27,6 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from sync.core.room import RoomLimits
 from sync.core.webhook import (
     DEFAULT_KINDS,
     Webhook,
@@ -37,8 +36,10 @@ from sync.core.webhook import (
     name_of,
     signing_keys,
 )
-from sync.server.hub import HubLimits
-from sync.server.retention import Keep
+
+if TYPE_CHECKING:  # the hub and the library below it: commands that only look need none of it
+    from sync.server.hub import HubLimits
+    from sync.server.retention import Keep
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):[0-9]{1,5}")
 
@@ -197,10 +198,15 @@ class Settings(BaseSettings):
 
     @property
     def keep(self) -> Keep:
+        from sync.server.retention import Keep
+
         return Keep(self.history_seconds, self.event_seconds)
 
     @property
     def hub_limits(self) -> HubLimits:
+        from sync.core.room import RoomLimits
+        from sync.server.hub import HubLimits
+
         return HubLimits(
             room=RoomLimits(document=self.document_limit),
             message=self.message_limit,
@@ -210,6 +216,7 @@ class Settings(BaseSettings):
             unload_seconds=self.unload_seconds,
             snapshot_tail=self.snapshot_tail,
             last_snapshots=0.4 * self.drain_seconds,
+            token_seconds=self.max_token_ttl,
         )
 
 

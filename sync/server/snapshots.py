@@ -92,6 +92,8 @@ class Snapshots:
             if not await self._verify(taken):
                 log.error("a snapshot failed its verification", document=resident.document)
                 return
+            if resident.going:
+                return
             await self._store.compact(
                 Snapshot(resident.document, position, taken.update, taken.state_vector, time.time())
             )

@@ -408,6 +408,7 @@ class WebSocket(FrameListener, Generic[C]):
         self._told = True
         if self._verdict.final:
             self._send_reason(self._verdict)
+        if self._verdict.final and self._verdict.held:
             self._framing.abort_in(patience.HOLD_SECONDS + patience.LAST_WORDS_SECONDS)
             self._timer = self._loop.call_later(patience.HOLD_SECONDS, self._close)
         else:

@@ -14,16 +14,21 @@ from anyio.abc import TaskGroup
 from anyio.streams.memory import MemoryObjectReceiveStream, MemoryObjectSendStream
 from pycrdt import Doc, Map
 
-from auth.access import Access, Grants, Identity, SessionAccess, TokenInvalid
+from auth.access import Access, Grants, Identity, SessionAccess, TokenInvalid, Verifier
+from auth.revocation import Revocations
 from persistence.memory import MemoryStore
 from persistence.store import (
     Acknowledgement,
     DeadLetter,
+    Deletion,
     Edit,
+    Entry,
     Head,
     History,
+    Past,
     Position,
     Record,
+    Revocation,
     Snapshot,
     Store,
     StoredDocument,
@@ -182,6 +187,51 @@ class TroubledStore:
     async def forgive(self, letters: Sequence[DeadLetter]) -> None:
         await self.inner.forgive(letters)
 
+    async def head(self, document: str) -> Head | None:
+        return await self.inner.head(document)
+
+    async def past(self, document: str, position: int | None = None) -> Past:
+        await self._trouble()
+        return await self.inner.past(document, position)
+
+    async def position_at(self, document: str, time: float) -> Position:
+        await self._trouble()
+        return await self.inner.position_at(document, time)
+
+    async def tail(self, after: int, prefix: str = "", limit: int = 1_000) -> list[Entry]:
+        await self._trouble()
+        return await self.inner.tail(after, prefix, limit)
+
+    async def last_position(self) -> Position:
+        return await self.inner.last_position()
+
+    async def rebase(self, base: Snapshot) -> None:
+        await self._trouble()
+        await self.inner.rebase(base)
+
+    async def deletions(self) -> list[Deletion]:
+        return await self.inner.deletions()
+
+    async def delete(self, deletion: Deletion) -> bool:
+        await self._trouble()
+        return await self.inner.delete(deletion)
+
+    async def undelete(self, document: str) -> bool:
+        await self._trouble()
+        return await self.inner.undelete(document)
+
+    async def purge(self, document: str) -> int:
+        await self._trouble()
+        return await self.inner.purge(document)
+
+    async def revocations(self) -> list[Revocation]:
+        await self._trouble()
+        return await self.inner.revocations()
+
+    async def revoke(self, revocation: Revocation) -> None:
+        await self._trouble()
+        await self.inner.revoke(revocation)
+
     async def close(self) -> None:
         await self.inner.close()
 
@@ -313,7 +363,10 @@ def _closed(verdict: Verdict | None) -> Closed:
 
 @asynccontextmanager
 async def open_office(
-    store: Store | None = None, verifier: Tokens | None = None, **limits: Any
+    store: Store | None = None,
+    verifier: Verifier | None = None,
+    revocations: Revocations | None = None,
+    **limits: Any,
 ) -> AsyncIterator[Office]:
     """Run a hub. ``limits`` are of :class:`HubLimits`; there is no message rate without one,
     and no pause is needed for a snapshot.
@@ -322,7 +375,9 @@ async def open_office(
     """
     bounds = replace(HubLimits(message_rate=0, snapshot_calm=0), **limits)
     async with anyio.create_task_group() as tasks:
-        async with open_hub(store or MemoryStore(), verifier or Tokens(), bounds) as hub:
+        async with open_hub(
+            store or MemoryStore(), verifier or Tokens(), bounds, revocations
+        ) as hub:
             office = Office(hub, tasks)
             try:
                 yield office

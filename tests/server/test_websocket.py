@@ -1067,7 +1067,7 @@ async def test_a_bug_while_opening(
     def fail(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(hub_module.Hub, "_check_capacity", fail)
+    monkeypatch.setattr(hub_module.Hub, "_check_admission", fail)
     async with opened(service) as raw:
         await refused(raw, 1011)
     assert "ZeroDivisionError" in caplog.text

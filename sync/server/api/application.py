@@ -22,12 +22,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sync.server.admission import Admission
 from sync.server.api import (
+    console,
+    document_edits,
     documents,
+    edits,
     events,
     health,
+    history,
     monitoring,
     problems,
     reports,
+    revocations,
     sessions,
     tickets,
     webhooks,
@@ -46,21 +51,28 @@ from sync.server.webhooks import Webhooks
 
 log = logger(__name__)
 
-OPEN: Sequence[APIRouter] = (health.router, monitoring.scrapes)
+OPEN: Sequence[APIRouter] = (health.router, monitoring.scrapes, console.router)
 """Routes for anybody."""
 
 GUARDED: Sequence[APIRouter] = (
     sessions.router,
     events.router,
     documents.router,
+    history.router,
+    document_edits.router,
+    edits.router,
     reports.router,
     tickets.router,
+    revocations.router,
     webhooks.router,
     monitoring.router,
 )
 """Routes for who brings a token. Another one is to be added here."""
 
-BODIES = (NewSession, Joining, Completing, Publication, webhooks.Replaying)
+BODIES = (
+    *(NewSession, Joining, Completing, Publication),
+    *(webhooks.Replaying, document_edits.Restoring, revocations.Revoking),
+)
 """What :func:`sync.server.api.context.takes` names in descriptions of routes."""
 
 _REF = "#/components/schemas/{model}"
@@ -84,6 +96,7 @@ _TAGS = [
     {"name": "documents", "description": "What is filled in, as far as it is saved."},
     {"name": "reports", "description": "What came of a session."},
     {"name": "tickets", "description": "They keep tokens out of addresses."},
+    {"name": "revocations", "description": "Tokens that are not taken any more."},
     {"name": "webhooks", "description": "Events that other services are sent."},
     {"name": "monitoring", "description": "What goes on now."},
     {"name": "health", "description": "For whoever runs the service. No token is needed."},

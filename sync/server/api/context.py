@@ -83,7 +83,7 @@ def body_of(model: type[Model]) -> Callable[..., Awaitable[Model]]:
 
     async def body(request: Request, _who: Asker) -> Model:
         _check_media_type(request)
-        content = await _content(request)
+        content = await content_of(request)
         if not content and not _needed(model):
             return model()
         return parsed(model, content)
@@ -110,15 +110,16 @@ def _check_media_type(request: Request) -> None:
         )
 
 
-async def _content(request: Request) -> bytes:
+async def content_of(request: Request, most: int = MAX_BODY) -> bytes:
+    """The body of a request, of so many bytes at most. Raises Refusal."""
     content = bytearray()
     try:
         with anyio.fail_after(BODY_SECONDS):
             async for chunk in request.stream():
                 content += chunk
-                if len(content) > MAX_BODY:
+                if len(content) > most:
                     raise Refusal(
-                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {MAX_BODY} bytes"
+                        HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body has at most {most} bytes"
                     )
     except TimeoutError:
         detail = f"the body did not come within {BODY_SECONDS:.0f} s: send it again"

@@ -12,12 +12,13 @@ import random
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 import anyio
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from auth.access import Identity
+from auth.access import Identity, TokenRevoked
 from persistence.store import StoreError
 from sync.core.errors import Draining
 from sync.core.event_channel import Code, EventChannel, Subscribe, error_text, subscribed_text
@@ -44,12 +45,24 @@ _HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}  # nor may a
 _numbers = itertools.count(1)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Open:
+    """A stream that is open."""
+
+    session: str
+    who: Identity
+    telling: anyio.CancelScope = field(default_factory=anyio.CancelScope)
+    opened_at: float = field(default_factory=time.time)  # seconds since the Unix epoch
+    since: float = field(default_factory=time.perf_counter)
+
+
 class Streams:
     """All streams that are open."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
-        self._open: dict[int, tuple[str, Identity, float, float]] = {}
+        self._open: dict[int, _Open] = {}
+        hub.revoking.listeners.append(self._end_revoked)
         self.ending = anyio.Event()
         """Set when the service stops."""
 
@@ -59,24 +72,34 @@ class Streams:
     def statistics(self, session: str | None = None) -> list[ChannelStatistics]:
         """Those of one session, or all, as connections that only listen."""
         return [
-            ChannelStatistics.of_stream(number, name, who.subject, who.name, opened_at, since)
-            for number, (name, who, opened_at, since) in self._open.items()
-            if session in (None, name)
+            ChannelStatistics.of_stream(
+                number, each.session, each.who.subject, each.who.name, each.opened_at, each.since
+            )
+            for number, each in self._open.items()
+            if session in (None, each.session)
         ]
 
     @contextmanager
-    def opened(self, who: Identity, session: str) -> Iterator[None]:
-        """While a stream of somebody's is open. Raises Draining and Overloaded."""
+    def opened(self, who: Identity, session: str) -> Iterator[anyio.CancelScope]:
+        """While a stream of somebody's is open. Raises Draining, Overloaded, TokenRevoked.
+
+        What is told to them belongs into the scope: it is cancelled when their token is revoked.
+        """
         if self.ending.is_set():
             raise Draining("the server is restarting: connect again")
         self._hub.count_in(who)
         number = next(_numbers)
-        self._open[number] = session, who, time.time(), time.perf_counter()
+        self._open[number] = opened = _Open(session, who)
         try:
-            yield
+            yield opened.telling
         finally:
             del self._open[number]
             self._hub.count_out(who.subject)
+
+    def _end_revoked(self) -> None:
+        for each in self._open.values():
+            if self._hub.revocations.covers(each.who):
+                each.telling.cancel()
 
 
 class EventStream(Response):
@@ -105,15 +128,15 @@ class EventStream(Response):
         self._pause: anyio.CancelScope | None = None
 
     async def __call__(self, _scope: Scope, receive: Receive, send: Send) -> None:
-        """Raises Draining, Overloaded and StoreError before anything is sent."""
+        """Raises Draining, Overloaded, TokenRevoked, StoreError before anything is sent."""
         live = await self._sessions.get(self._session)
-        with self._streams.opened(self._who, live.id), _subscribed(live.feed):
+        with self._streams.opened(self._who, live.id) as telling, _subscribed(live.feed):
             start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
             await send(start)
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(_until_gone, receive, tasks.cancel_scope)
                 tasks.start_soon(self._until_stop)
-                await self._serve(live, send)
+                await self._serve(live, send, telling)
                 tasks.cancel_scope.cancel()
 
     async def _until_stop(self) -> None:
@@ -121,10 +144,12 @@ class EventStream(Response):
         if self._pause is not None:
             self._pause.cancel()
 
-    async def _serve(self, live: LiveSession, send: Send) -> None:
+    async def _serve(self, live: LiveSession, send: Send, telling: anyio.CancelScope) -> None:
         end = _error(Code.TOKEN_EXPIRED, "get a new token, or a ticket, and come back")
-        with anyio.move_on_after(self._who.expires_at - time.time()):
+        with telling, anyio.move_on_after(self._who.expires_at - time.time()):
             end = await self._tell(live, _Wire(send))
+        if telling.cancelled_caught:
+            end = _error(Code.UNAUTHORIZED, TokenRevoked().reason)
         with anyio.move_on_after(patience.LAST_WORDS_SECONDS):
             await send({"type": "http.response.body", "body": end, "more_body": False})
 

@@ -36,13 +36,13 @@ Text = Annotated[str, Field(min_length=1, max_length=MAX_TEXT, pattern=NO_CONTRO
 Subject = Annotated[str, Field(min_length=1, max_length=MAX_SUBJECT, pattern=NO_CONTROL)]
 
 
-def _whole(given: object) -> object:
+def whole(given: object) -> object:
     """In JSON 7.0 is the number 7."""
     return int(given) if isinstance(given, float) and given.is_integer() else given
 
 
 _Positive = Annotated[int, Field(ge=1)]
-Offset = Annotated[_Positive, BeforeValidator(_whole, json_schema_input_type=_Positive)]
+Offset = Annotated[_Positive, BeforeValidator(whole, json_schema_input_type=_Positive)]
 
 
 class Request(BaseModel):

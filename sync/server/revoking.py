@@ -1,0 +1,75 @@
+"""Tokens are revoked: on disk first, then for who comes, and for who is there.
+
+Whoever serves connections of any kind appends to :attr:`Revoking.listeners` what ends those of
+them whose tokens are revoked. (What such tokens are: :mod:`auth.revocation`.)
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import anyio
+from anyio.abc import TaskGroup
+
+from auth.access import TokenRevoked
+from auth.revocation import Kind, Revocations
+from persistence.store import Revocation, Store
+from sync.server.connection import Verdict
+from sync.server.errands import to_the_end
+from sync.server.telemetry import logger
+
+log = logger(__name__)
+
+CLOCKS = 20.0
+"""Seconds that a token may live longer than its ``exp`` says: clocks differ."""
+
+
+def verdict() -> Verdict:
+    """How a connection ends whose token was revoked."""
+    return Verdict.at_once(TokenRevoked())
+
+
+class Revoking:
+    """Revokes tokens of one service."""
+
+    def __init__(
+        self, store: Store, revocations: Revocations, tasks: TaskGroup, token_seconds: float
+    ) -> None:
+        """``token_seconds``: the longest life of a token."""
+        self.listeners: list[Callable[[], None]] = []
+        self._store = store
+        self._revocations = revocations
+        self._tasks = tasks
+        self._keep_seconds = token_seconds + CLOCKS
+
+    async def load(self) -> None:
+        """Take what was revoked before the service started. Raises StoreUnavailable."""
+        for each in await self._store.revocations():
+            self._add(each)
+
+    async def revoke(self, kind: Kind, value: str, by: str) -> Revocation:
+        """Revoke a token by its id, or all of a subject so far.
+
+        When it returns the revocation is on disk and in effect: connections are closed, and tokens
+        that are made from now on are good. Raises StoreError, ValueError.
+        """
+        # As a store keeps it, and rounded up: nothing made before it escapes.
+        at = math.ceil(time.time() * 1_000) / 1_000
+        revocation = Revocation(kind, value, at, at + self._keep_seconds, by)
+        await to_the_end(self._tasks, lambda: self._revoke(revocation))
+        await anyio.sleep(max(0.0, at - time.time()) + 0.001)
+        return revocation
+
+    async def _revoke(self, revocation: Revocation) -> None:
+        await self._store.revoke(revocation)
+        self._add(revocation)
+        log.info("tokens revoked", kind=revocation.kind, by=revocation.by)
+        for end_revoked in self.listeners:
+            end_revoked()
+
+    def _add(self, revocation: Revocation) -> None:
+        self._revocations.add(
+            revocation.kind, revocation.value, at=revocation.at, until=revocation.until
+        )
