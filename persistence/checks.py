@@ -13,11 +13,16 @@ from persistence.store import (
     Edit,
     Position,
     Record,
+    Revocation,
     SessionState,
     Snapshot,
 )
 
 MAX_NAME_BYTES = 255
+
+MAX_REVOKED_BYTES = 1_024
+
+MAX_CONNECTION = 2**53 - 1
 
 
 def check_batch(batch: Sequence[Edit]) -> None:
@@ -41,6 +46,26 @@ def check_range(brought: ClientRange) -> None:
     """Raise ValueError for a range that ends before it starts, or has a negative number."""
     if not (0 <= brought.start <= brought.end and brought.client >= 0):
         raise ValueError(f"no range of clocks: {brought}")
+
+
+def check_connection(number: int) -> None:
+    """Raise ValueError unless the number of a connection is one that JavaScript can tell, too."""
+    if not 0 <= number <= MAX_CONNECTION:
+        raise ValueError(f"no number of a connection: {number}")
+
+
+def check_revocation(revocation: Revocation) -> None:
+    """Raise ValueError for a kind that is none, or a value of not 1 to 1,024 bytes of UTF-8."""
+    if revocation.kind not in ("jti", "sub"):
+        raise ValueError(f"a token is revoked by its jti or its sub, not by {revocation.kind!r}")
+    if not 1 <= len(revocation.value.encode()) <= MAX_REVOKED_BYTES:
+        raise ValueError(f"what is revoked has 1 to {MAX_REVOKED_BYTES} bytes of UTF-8")
+    revocation.by.encode()  # UnicodeEncodeError is a ValueError
+
+
+def not_deleted(document: str) -> ValueError:
+    """What is raised for a document that is to be purged, and was not deleted before."""
+    return ValueError(f"{document!r} is not deleted: only what was deleted can be purged")
 
 
 def check_snapshot(snapshot: Snapshot, head: Position | None, *, is_entry: bool) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from persistence.store import Entry, EntryInfo, History, Position
+from persistence.store import Edit, Entry, EntryInfo, History, Position
 
 MOST_BYTES = 16 * 2**20
 """Of updates after which no further entry is read by one call: each one's checksum is tried."""
@@ -17,6 +17,13 @@ def read_page(document: str, entries: Iterable[Entry], limit: int, thinned: Posi
     for position, edit in entries:
         if len(taken) >= max(limit, 1) or size >= MOST_BYTES:
             return History(document, tuple(taken), (), thinned, taken[-1].position)
-        taken.append(EntryInfo(position, edit.author, edit.received_at, len(edit.update)))
+        taken.append(entry_info(position, edit))
         size += len(edit.update)
     return History(document, tuple(taken), (), thinned, None)
+
+
+def entry_info(position: Position, edit: Edit) -> EntryInfo:
+    """Say of an entry what is known but for its update."""
+    return EntryInfo(
+        position, edit.author, edit.received_at, len(edit.update), edit.connection, edit.offline
+    )

@@ -3,36 +3,44 @@
 from __future__ import annotations
 
 import secrets
-from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from heapq import merge
 from itertools import takewhile
 
 from persistence.checks import (
     check_advance,
     check_batch,
+    check_connection,
     check_epoch,
     check_first,
     check_name,
     check_range,
     check_records,
+    check_revocation,
     check_snapshot,
     check_text,
+    not_deleted,
     unknown_consumer,
 )
 from persistence.events import MOST_TRUNCATED, read_some
 from persistence.history import read_page
+from persistence.memory_document import Document, by_position
+from persistence.past import MOST_PURGED, take_tail
 from persistence.store import (
     NOWHERE,
     Acknowledgement,
     DeadLetter,
+    Deletion,
     Edit,
     Entry,
     Event,
     Head,
     History,
+    Past,
     Position,
     Record,
+    Revocation,
     SessionState,
     Snapshot,
     StoredDocument,
@@ -41,23 +49,6 @@ from persistence.store import (
     StoreError,
     to_milliseconds,
 )
-
-
-@dataclass(slots=True)
-class _Document:
-    first: Edit
-    last: Edit
-    head: Position = NOWHERE
-    entries: list[Entry] = field(default_factory=list)  # in the order of their positions
-    snapshot: Snapshot | None = None
-    thinned: Position = NOWHERE
-
-    def is_entry(self, position: Position) -> bool:
-        """Whether there is, or was, an entry of the document at a position, as far as is known."""
-        return 0 < position <= self.thinned or any(e.position == position for e in self.entries)
-
-    def behind(self, position: Position) -> list[Entry]:
-        return self.entries[bisect_right(self.entries, position, key=_position) :]
 
 
 @dataclass(slots=True)
@@ -106,7 +97,9 @@ class MemoryStore:
 
     def __init__(self) -> None:
         self._epoch = secrets.token_hex(16)
-        self._documents: dict[str, _Document] = {}
+        self._documents: dict[str, Document] = {}
+        self._deleted: dict[str, Deletion] = {}
+        self._revoked: dict[tuple[str, str], Revocation] = {}
         self._last = NOWHERE
         self._sessions: dict[str, _Session] = {}  # in the order of their numbers
         self._cursors: dict[str, dict[str, int]] = {}  # of consumers, by session
@@ -117,6 +110,8 @@ class MemoryStore:
     def epoch(self) -> str:
         return self._epoch
 
+    # Documents
+
     async def append(self, batch: Sequence[Edit]) -> Position:
         self._check_open()
         check_batch(batch)
@@ -124,62 +119,135 @@ class MemoryStore:
         first = Position(self._last + 1)
         for edit in kept:
             self._last = Position(self._last + 1)
-            document = self._documents.setdefault(edit.document, _Document(edit, edit))
-            document.entries.append(Entry(self._last, edit))
-            document.last, document.head = edit, self._last
+            document = self._documents.setdefault(edit.document, Document(edit.document, edit))
+            document.take(Entry(self._last, edit))
         return first
 
     async def load(self, document: str) -> StoredDocument:
         self._check_open()
-        found = self._documents.get(document)
-        if found is None:
-            return StoredDocument(document, None, (), NOWHERE)
-        behind = found.behind(found.snapshot.position if found.snapshot else NOWHERE)
-        return StoredDocument(
-            document, found.snapshot, tuple(behind), found.head, thinned=found.thinned
-        )
+        found, deleted = self._find(document)
+        return found.load(deleted) if found else _nothing(document, deleted)
 
     async def heads(self, prefix: str = "") -> list[Head]:
         self._check_open()
-        return [
-            _head(name, self._documents[name])
-            for name in sorted(self._documents)
-            if name.startswith(prefix)
-        ]
+        found = [self._find(name) for name in sorted(self._documents) if name.startswith(prefix)]
+        return [one.summed_up(deleted) for one, deleted in found if one]
+
+    async def head(self, document: str) -> Head | None:
+        self._check_open()
+        found, deleted = self._find(document)
+        return found.summed_up(deleted) if found else None
 
     async def history(self, document: str, after: int = 0, limit: int = 1_000) -> History:
         self._check_open()
-        found = self._documents.get(document)
+        found, _ = self._find(document)
         if found is None:
             return History(document, (), (), NOWHERE, None)
-        return read_page(document, found.behind(Position(after)), limit, found.thinned)
+        return read_page(document, found.behind(after), limit, found.thinned)
+
+    async def past(self, document: str, position: int | None = None) -> Past:
+        self._check_open()
+        found, deleted = self._find(document)
+        if found is None:
+            return Past(document, None, (), NOWHERE, NOWHERE, deleted=deleted)
+        return found.past(position, deleted)
+
+    async def position_at(self, document: str, time: float) -> Position:
+        self._check_open()
+        moment = _rounded(time)
+        found, _ = self._find(document)
+        return found.position_at(moment) if found else NOWHERE
+
+    async def tail(self, after: int, prefix: str = "", limit: int = 1_000) -> list[Entry]:
+        self._check_open()
+        found = (self._find(name)[0] for name in self._documents if name.startswith(prefix))
+        behind = [one.behind(after) for one in found if one]
+        return take_tail(merge(*behind, key=by_position), limit)
+
+    async def last_position(self) -> Position:
+        self._check_open()
+        return self._last
 
     async def compact(self, snapshot: Snapshot) -> None:
         self._check_open()
-        document = self._documents.get(snapshot.document)
-        is_entry = document is not None and document.is_entry(snapshot.position)
-        check_snapshot(snapshot, document.head if document else None, is_entry=is_entry)
-        assert document is not None  # noqa: S101 -- check_snapshot refused it; this is for mypy
-        if document.snapshot is None or document.snapshot.position < snapshot.position:
-            document.snapshot = replace(snapshot, taken_at=_rounded(snapshot.taken_at))
+        found = self._checked(snapshot)
+        if found.snapshot is None or found.snapshot.position < snapshot.position:
+            found.compact(_kept(snapshot))
 
     async def thin(self, document: str, before: float) -> int:
         self._check_open()
         horizon = _rounded(before)
         found = self._documents.get(document)
-        if found is None or found.snapshot is None:
+        return found.thin(horizon) if found else 0
+
+    async def rebase(self, base: Snapshot) -> None:
+        self._check_open()
+        found = self._checked(base)
+        if found.base is None or found.base.position < base.position:
+            found.base = _kept(base)
+
+    def _checked(self, snapshot: Snapshot) -> Document:
+        found = self._documents.get(snapshot.document)
+        is_entry = found is not None and found.is_entry(snapshot.position)
+        check_snapshot(snapshot, found.head if found else None, is_entry=is_entry)
+        assert found is not None  # noqa: S101 -- check_snapshot refused it; this is for mypy
+        return found
+
+    def _find(self, name: str) -> tuple[Document | None, Deletion | None]:
+        """Return a document, unless it is purged, and whether it is deleted."""
+        deleted = self._deleted.get(name)
+        found = self._documents.get(name)
+        return (None if deleted and deleted.purged else found), deleted
+
+    # Deleting
+
+    async def deletions(self) -> list[Deletion]:
+        self._check_open()
+        return [self._deleted[name] for name in sorted(self._deleted)]
+
+    async def delete(self, deletion: Deletion) -> bool:
+        self._check_open()
+        check_name(deletion.document)
+        deletion.by.encode()  # UnicodeEncodeError is a ValueError
+        if deletion.document in self._deleted:
+            return False
+        kept = replace(deletion, at=_rounded(deletion.at), purged=False)
+        self._deleted[deletion.document] = kept
+        return True
+
+    async def undelete(self, document: str) -> bool:
+        self._check_open()
+        deleted = self._deleted.pop(document, None)
+        if deleted is not None and deleted.purged:
+            self._documents.pop(document, None)
+        return deleted is not None
+
+    async def purge(self, document: str) -> int:
+        self._check_open()
+        deleted = self._deleted.get(document)
+        if deleted is None:
+            raise not_deleted(document)
+        self._deleted[document] = replace(deleted, purged=True)
+        found = self._documents.get(document)
+        if found is None:
             return 0
-        covered = found.snapshot.position
-        old = list(
-            takewhile(
-                lambda entry: entry.position <= covered and entry.edit.received_at < horizon,
-                found.entries,
-            )
-        )
-        if old:
-            found.thinned = old[-1].position
-            found.entries = found.behind(found.thinned)
-        return len(old)
+        if found.entries:
+            return found.remove_first(MOST_PURGED)
+        del self._documents[document]
+        return 1
+
+    # Revoking
+
+    async def revocations(self) -> list[Revocation]:
+        self._check_open()
+        return [self._revoked[key] for key in sorted(self._revoked)]
+
+    async def revoke(self, revocation: Revocation) -> None:
+        self._check_open()
+        check_revocation(revocation)
+        kept = revocation._replace(at=_rounded(revocation.at), until=_rounded(revocation.until))
+        self._revoked = {k: v for k, v in self._revoked.items() if v.until >= kept.at}
+        self._revoked[kept.kind, kept.value] = kept
 
     # Sessions
 
@@ -319,10 +387,6 @@ class MemoryStore:
             raise StoreError("the store is closed")
 
 
-def _position(entry: Entry) -> Position:
-    return entry.position
-
-
 def _key(dead: DeadLetter) -> tuple[str, str, int]:
     return dead.consumer, dead.session, dead.offset
 
@@ -331,6 +395,7 @@ def _checked(edit: Edit) -> Edit:
     """Return an edit as it is kept. Raises ValueError."""
     check_name(edit.document)
     edit.author.encode()  # UnicodeEncodeError is a ValueError
+    check_connection(edit.connection)
     for one in edit.clients:
         check_range(one)
     return edit._replace(received_at=_rounded(edit.received_at))
@@ -340,15 +405,9 @@ def _rounded(time: float) -> float:
     return to_milliseconds(time) / 1_000
 
 
-def _head(name: str, document: _Document) -> Head:
-    return Head(
-        document=name,
-        head=document.head,
-        edits=len(document.entries),
-        size=sum(len(entry.edit.update) for entry in document.entries),
-        last_author=document.last.author,
-        created_at=document.first.received_at,
-        updated_at=document.last.received_at,
-        snapshot=document.snapshot.position if document.snapshot else NOWHERE,
-        thinned=document.thinned,
-    )
+def _kept(snapshot: Snapshot) -> Snapshot:
+    return replace(snapshot, taken_at=_rounded(snapshot.taken_at))
+
+
+def _nothing(document: str, deleted: Deletion | None) -> StoredDocument:
+    return StoredDocument(document, None, (), NOWHERE, deleted=deleted)

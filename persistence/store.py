@@ -49,10 +49,11 @@ class HistoryRemoved(StoreError):
     ``earliest`` is the first position that it can be read at.
     """
 
-    def __init__(self, document: str, asked: int, earliest: int) -> None:
+    def __init__(self, document: str, asked: str, earliest: int) -> None:
+        """``asked`` is a moment, for people: "position 17", or a time."""
         super().__init__(
-            f"{document!r} cannot be read as it was at position {asked}: its history up to "
-            f"{earliest} was removed by retention; ask for {earliest} or later"
+            f"{document!r} cannot be read as it was at {asked}: its history up to position "
+            f"{earliest} was removed by retention; ask for position {earliest} or later"
         )
         self.earliest = Position(earliest)
 
@@ -305,7 +306,7 @@ class Reader(Protocol):
     async def heads(self, prefix: str = "") -> list[Head]:
         """List the documents whose name starts with ``prefix``, ordered by name.
 
-        Deleted ones too, until they are purged.
+        Deleted ones too, unless they are purged.
 
         The prefix is literal and case-sensitive. Where the row of a document is damaged, its line
         is added up from the entries that are left.
@@ -329,7 +330,8 @@ class Reader(Protocol):
     async def position_at(self, document: str, time: float) -> Position:
         """Tell the position of a document's last entry received at a time or before.
 
-        NOWHERE where all are later. Raises StoreUnavailable.
+        NOWHERE where all are later. Raises HistoryRemoved where it may be one of those that
+        retention removed, StoreUnavailable.
         """
 
     async def tail(self, after: int, prefix: str = "", limit: int = 1_000) -> list[Entry]:
@@ -342,7 +344,7 @@ class Reader(Protocol):
         """
 
     async def last_position(self) -> Position:
-        """Tell the highest position of any entry, NOWHERE where there is none.
+        """Tell the highest position that was given to any entry, NOWHERE where none was.
 
         Raises StoreUnavailable.
         """
@@ -428,7 +430,8 @@ class Store(Reader, Protocol):
         it is repeated (it must be repeated, before any other).
         ValueError, with nothing committed: an empty batch, a document's name of not 1 to 255 bytes
         of UTF-8, text that is no Unicode, a range that ends before it starts or has a negative
-        clock, no time (:func:`to_milliseconds`), or another batch where one is to be repeated.
+        clock, no time (:func:`to_milliseconds`), a connection's number of 2^53 or more, or another
+        batch where one is to be repeated.
         """
 
     async def record(self, batch: Sequence[Record]) -> list[int]:
@@ -507,9 +510,12 @@ class Store(Reader, Protocol):
         """Keep what a document was at a position, in the place of an earlier base.
 
         It is what history begins with once the entries up to there are thinned; call it before
-        :meth:`thin`, with a snapshot at the last entry that thin will remove. One that is not newer
-        than the sound base that is there is ignored. The caller has verified that it can be
-        imported again. Raises StoreUnavailable; ValueError as :meth:`compact` does.
+        :meth:`thin`, with a snapshot at the last entry that thin will remove, taken (``taken_at``)
+        when that was received. One that is not newer than the sound base that is there is ignored.
+        The caller has verified that it can be imported again. Where thin leaves nothing between a
+        base and the snapshot, or removes entries behind the base, the base goes; and a snapshot
+        that history begins with becomes the base when another takes its place.
+        Raises StoreUnavailable; ValueError as :meth:`compact` does.
         """
 
     async def delete(self, deletion: Deletion) -> bool:
@@ -528,13 +534,15 @@ class Store(Reader, Protocol):
     async def purge(self, document: str) -> int:
         """Remove a bounded part of a deleted document for ever; call until 0.
 
-        Returns how many entries went, and 1 for the rest of it. Its deletion stays, ``purged``.
+        Returns how many entries went, and 1 for the rest of it. Its deletion stays, ``purged`` from
+        the first call on: what a crash left of it is hidden, and goes with the next calls.
         Raises StoreUnavailable; ValueError where it is not deleted.
         """
 
     async def revoke(self, revocation: Revocation) -> None:
-        """Keep a revocation, in the place of an earlier one of the same, and drop those expired.
+        """Keep a revocation, in the place of an earlier one of the same.
 
+        Others that expired (``until``) before it (``at``) are dropped.
         Raises StoreUnavailable; ValueError for a value of not 1 to 1,024 bytes of UTF-8.
         """
 

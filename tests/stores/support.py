@@ -38,8 +38,10 @@ def edit(
     *,
     clients: tuple[ClientRange, ...] = (ClientRange(7, 0, 1),),
     received_at: float = NOON,
+    connection: int = 0,
+    offline: bool = False,
 ) -> Edit:
-    return Edit(document, update, author, clients, received_at)
+    return Edit(document, update, author, clients, received_at, connection, offline)
 
 
 def edits(count: int, document: str = "drafts/1", start: int = 0) -> tuple[Edit, ...]:

@@ -393,6 +393,8 @@ _edits = st.builds(
         max_size=3,
     ).map(tuple),
     received_at=st.integers(-(2**53) + 1, 2**53 - 1).map(lambda time: time / 1_000),
+    connection=st.integers(0, 2**53 - 1),
+    offline=st.booleans(),
 )
 
 
