@@ -119,11 +119,12 @@ def to_csv(told: Report) -> str:
     every = {"session": told.session.id, "incomplete": str(bool(told.lacking)).lower()}
     for row in told.rows:
         cells = _row_json(row) | every
-        writer.writerow({column: _cell(cells[column]) for column in CSV_COLUMNS})
+        writer.writerow({column: cell(cells[column]) for column in CSV_COLUMNS})
     return lines.getvalue()
 
 
-def _cell(value: object) -> object:
+def cell(value: object) -> object:
+    """A value as it stands in a CSV file: never a formula."""
     if isinstance(value, str) and value.startswith(_FORMULA):
         return "'" + value
     return "" if value is None else value

@@ -24,6 +24,7 @@ import binascii
 import hashlib
 import json
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -49,6 +50,9 @@ VERSION = 1
 
 DOCUMENTS, DELETIONS, SESSIONS = "documents.jsonl", "deletions.jsonl", "sessions.jsonl"
 MANIFEST = "manifest.json"
+
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
+"""What comes of reading a zip that is damaged, or none."""
 
 MOST_LINE = 128 * 2**20
 """Bytes of a line: the largest document, as base64, and as much again."""
@@ -268,7 +272,7 @@ class ArchiveReader:
         try:
             self._zip = zipfile.ZipFile(file)
             self.manifest: Mapping[str, Any] = json.loads(self._read_manifest())
-        except (zipfile.BadZipFile, ValueError, KeyError, EOFError, OSError) as error:
+        except (*UNREADABLE, KeyError) as error:
             raise BadArchive(f"this is no whole archive of draftsync: {error}") from error
         self._check_manifest()
 
@@ -301,7 +305,7 @@ class ArchiveReader:
                 with self._zip.open(name) as file:
                     while block := file.read(2**20):
                         digest.update(block)
-            except (zipfile.BadZipFile, KeyError, EOFError, OSError, ValueError) as error:
+            except (*UNREADABLE, KeyError) as error:
                 raise BadArchive(f"{name} cannot be read: {error}") from error
             with _meant("the manifest"):
                 if digest.hexdigest() != told["sha256"]:

@@ -1,0 +1,382 @@
+"""``draftsync docs export``: documents, and the whole database, as files."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import IO, Annotated, Any, TypeVar
+from urllib.parse import quote
+
+import anyio
+import anyio.to_thread
+import typer
+
+from persistence.store import HistoryRemoved, Past, Position, Reader, StoredSession
+from sync.cli import options
+from sync.cli.import_sources import UPDATE_SUFFIX
+from sync.cli.progress import Report, bar
+from sync.cli.reading import with_reader
+from sync.core.errors import InvalidName, NativeFailure
+from sync.core.events import iso
+from sync.core.names import document_name
+from sync.core.session import session_of
+from sync.forms.definition import FormDefinition, InvalidForm, form_definition
+from sync.forms.draft import view
+from sync.inspection.archive import (
+    DELETIONS,
+    DOCUMENTS,
+    SESSIONS,
+    ArchiveWriter,
+    deletion_line,
+    document_line,
+    entry_line,
+    event_line,
+    session_line,
+)
+from sync.inspection.ratings import COLUMNS, ratings
+from sync.inspection.state import State, state
+from sync.server.deep_stack import run_deep
+from sync.server.sessions import revived
+
+_T = TypeVar("_T")
+
+PAGE = 1_000
+
+PART_LENGTH = 200
+"""Characters of a file's name; longer names are split over subfolders."""
+
+
+class Format(StrEnum):
+    """What documents are exported as."""
+
+    JSON = "json"
+    CSV = "csv"
+    UPDATE = "update"
+    ARCHIVE = "archive"
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which documents."""
+
+    names: tuple[str, ...]
+    prefix: str  # where no names are given
+
+    async def of(self, reader: Reader) -> list[str]:
+        """Their names, in order. Ends the command where there are none."""
+        if not self.names:
+            heads = await reader.heads(self.prefix)
+            return [head.document for head in heads if head.deleted is None]
+        for name in self.names:
+            if await reader.head(name) is None:
+                options.failed(f"there is no document {name!r} in this database")
+        return list(self.names)
+
+
+def export(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Documents.")] = None,
+    prefix: Annotated[str | None, typer.Option(help="All documents whose names begin so.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="All documents.")] = False,
+    form: Annotated[
+        Format,
+        typer.Option(
+            "--format",
+            help="json: what they hold. csv: a line for each rating. update: a Yjs update of each. "
+            "archive: the whole database, with history and sessions.",
+        ),
+    ] = Format.JSON,
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="A file, for updates a folder; -: stdout.")
+    ] = "-",
+    force: Annotated[
+        bool, typer.Option("--force", help="Take the place of a file that is there.")
+    ] = False,
+    config: options.Config = None,
+    database: options.Database = None,
+) -> None:
+    """Export documents, with the service up or down.
+
+    Of a single document an update can go to a file; of several each goes to a file of its own in a
+    folder. An archive is of one moment, and holds everything: draftsync docs import reads it.
+
+    For example: draftsync docs export --all --format archive -o drafts.archive.zip
+    """
+    choice = _choice(names, prefix, everything=everything)
+    if form is Format.ARCHIVE and not everything:
+        options.usage_error("an archive is of the whole database: give --all")
+    target = _Target(output, force=force)
+    single = len(choice.names) == 1 and form is Format.UPDATE and not target.is_folder
+    if form is Format.UPDATE and not single:
+        target.check_folder()
+    else:
+        target.check_file(binary=form in (Format.UPDATE, Format.ARCHIVE))
+    with bar("exporting") as report:
+        job = _Export(choice, target, report)
+        action = {
+            Format.JSON: job.json,
+            Format.CSV: job.csv,
+            Format.UPDATE: job.update if single else job.updates,
+            Format.ARCHIVE: job.archive,
+        }[form]
+        with_reader(action, options.settings(config, database=database))
+    for each in job.damaged:
+        typer.echo(f"damaged: {each}", err=True)
+    if job.unreadable:
+        options.failed(f"{len(job.unreadable)} documents could not be exported")
+
+
+def _choice(names: Sequence[str] | None, prefix: str | None, *, everything: bool) -> Choice:
+    if sum((bool(names), prefix is not None, everything)) != 1:
+        options.usage_error("say which documents: names, --prefix P, or --all")
+    try:
+        return Choice(tuple(map(document_name, names or ())), prefix or "")
+    except InvalidName as error:
+        options.usage_error(error.reason)
+
+
+# -- where to
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """A file, a folder, or stdout. What cannot be ends the command."""
+
+    path: str
+    force: bool
+
+    @property
+    def is_folder(self) -> bool:
+        return self.path != "-" and (Path(self.path).is_dir() or self.path.endswith("/"))
+
+    def check_folder(self) -> None:
+        if self.path == "-":
+            options.usage_error("updates of several documents go to a folder: give one with -o")
+        if Path(self.path).exists() and not Path(self.path).is_dir():
+            options.failed(f"{self.path} is no folder")
+
+    def check_file(self, *, binary: bool) -> None:
+        if self.path == "-":
+            if binary and sys.stdout.isatty():
+                options.usage_error("this is nothing for a terminal: give a file with -o")
+            return
+        if self.is_folder:
+            options.usage_error(f"{self.path} is a folder: give the name of a file in it")
+        if Path(self.path).exists() and not self.force:
+            options.failed(f"{self.path} exists already: give another name, or --force")
+        if not Path(self.path).parent.is_dir():
+            options.failed(f"there is no folder {Path(self.path).parent}")
+
+    @contextmanager
+    def file(self) -> Iterator[IO[bytes]]:
+        """What is written comes into its place when all of it was."""
+        if self.path == "-":
+            yield sys.stdout.buffer
+            sys.stdout.buffer.flush()
+        else:
+            with _whole(Path(self.path)) as file:
+                yield file
+
+    def folder_file(self, document: str) -> Path:
+        """A file of a folder by the document's name, percent-encoded."""
+        encoded = quote(document, safe="")
+        parts = [encoded[at : at + PART_LENGTH] for at in range(0, len(encoded), PART_LENGTH)]
+        return Path(self.path, *parts[:-1], parts[-1] + UPDATE_SUFFIX)
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[IO[bytes]]:
+    """A file that takes its place when it was written to its end, and is on disk."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(".part", f".{path.name[:100]}.", path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).rename(path)
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name)  # noqa: PTH108 - a name, not a path
+
+
+# -- what
+
+
+class _Export:
+    """An export under way."""
+
+    def __init__(self, choice: Choice, target: _Target, report: Report) -> None:
+        self.damaged: list[str] = []
+        self.unreadable: list[str] = []
+        self._choice = choice
+        self._target = target
+        self._report = report
+        self._forms: dict[str, FormDefinition | None] = {}
+
+    async def json(self, reader: Reader) -> None:
+        """An array of documents, written one after the other."""
+        with ExitStack() as stack:
+            file = await _off(partial(stack.enter_context, self._target.file()))
+            separator = b"[\n"
+            async for past in self._pasts(reader):
+                form = await self._form(reader, past.document)
+                if (told := self._read(past, partial(_json, past, form))) is None:
+                    continue
+                await _off(partial(file.write, separator + told))
+                separator = b",\n"
+            await _off(partial(file.write, b"\n]\n" if separator == b",\n" else b"[]\n"))
+            await _off(stack.pop_all().close)
+
+    async def csv(self, reader: Reader) -> None:
+        """A line for each rating, below a header (RFC 4180)."""
+        with ExitStack() as stack:
+            file = await _off(partial(stack.enter_context, self._target.file()))
+            await _off(partial(file.write, _csv_lines([COLUMNS])))
+            async for past in self._pasts(reader):
+                form = await self._form(reader, past.document)
+                rows = self._read(past, partial(ratings, past, form))
+                if rows:
+                    await _off(partial(file.write, _csv_lines(rows)))
+            await _off(stack.pop_all().close)
+
+    async def update(self, reader: Reader) -> None:
+        """One document, to a file or stdout."""
+        async for past in self._pasts(reader):
+            if (now := self._read(past, partial(state, past))) is not None:
+                self._note(now)
+                await _off(partial(self._write, now.update))
+
+    def _write(self, update: bytes) -> None:
+        with self._target.file() as file:
+            file.write(update)
+
+    async def updates(self, reader: Reader) -> None:
+        """Each document to a file of its own."""
+        async for past in self._pasts(reader):
+            if (now := self._read(past, partial(state, past))) is not None:
+                self._note(now)
+                path = self._target.folder_file(past.document)
+                await _off(partial(self._write_to, path, now.update))
+
+    def _write_to(self, path: Path, update: bytes) -> None:
+        if path.exists() and not self._target.force:
+            options.failed(f"{path} exists already: give another folder, or --force")
+        with _whole(path) as file:
+            file.write(update)
+
+    async def archive(self, reader: Reader) -> None:
+        """Everything, as of now."""
+        until = await reader.last_position()
+        with ExitStack() as stack:
+            file = await _off(partial(stack.enter_context, self._target.file()))
+            told = {"created": iso(time.time()), "epoch": reader.epoch, "position": until}
+            writer = ArchiveWriter(file, told)
+            await self._archive_documents(reader, writer, until)
+            with writer.part(DELETIONS) as lines:
+                for deletion in await reader.deletions():
+                    lines.write(deletion_line(deletion))
+            await _archive_sessions(reader, writer)
+            await _off(writer.finish)
+            await _off(stack.pop_all().close)
+
+    async def _archive_documents(
+        self, reader: Reader, writer: ArchiveWriter, until: Position
+    ) -> None:
+        heads = await reader.heads()
+        with writer.part(DOCUMENTS) as lines:
+            for number, head in enumerate(heads):
+                self._report(number, len(heads))
+                past = await _past(reader, head.document, until)
+                self.damaged += [f"{head.document!r}: {each}" for each in past.damaged]
+                if past.base is not None or past.entries:
+                    await _off(partial(lines.write, document_line(past)))
+                    for entry in past.entries:
+                        lines.write(entry_line(entry))
+
+    async def _pasts(self, reader: Reader) -> AsyncIterator[Past]:
+        names = await self._choice.of(reader)
+        for number, name in enumerate(names):
+            self._report(number, len(names))
+            yield await reader.past(name)
+
+    async def _form(self, reader: Reader, document: str) -> FormDefinition | None:
+        session = session_of(document)
+        if session is None:
+            return None
+        if session not in self._forms:
+            self._forms[session] = _form_of(await reader.session(session))
+        return self._forms[session]
+
+    def _read(self, past: Past, read: Callable[[], _T]) -> _T | None:
+        """Read a document on a deep stack; where that fails, go on with the others."""
+        try:
+            return run_deep(read)
+        except NativeFailure as failure:
+            self.unreadable.append(past.document)
+            self.damaged.append(f"{past.document!r} cannot be read: {failure}")
+            return None
+
+    def _note(self, now: State) -> None:
+        self.damaged += [f"{now.document!r}: {each}" for each in now.damaged]
+
+
+async def _past(reader: Reader, document: str, until: Position) -> Past:
+    """A document as of a position; as of now, where retention went on beyond that since."""
+    try:
+        return await reader.past(document, until)
+    except HistoryRemoved:
+        return await reader.past(document)
+
+
+async def _archive_sessions(reader: Reader, writer: ArchiveWriter) -> None:
+    after = 0
+    with writer.part(SESSIONS) as lines:
+        while page := await reader.sessions(after=after, limit=PAGE):
+            for stored in page:
+                lines.write(session_line(stored))
+                offset = stored.truncated
+                while events := await reader.events(stored.session, offset, PAGE):
+                    for event in events:
+                        if event.offset <= stored.top:
+                            lines.write(event_line(event))
+                    offset = events[-1].offset
+            after = page[-1].number
+
+
+def _form_of(stored: StoredSession | None) -> FormDefinition | None:
+    if stored is None:
+        return None
+    form = revived(stored).form
+    try:
+        return form_definition(form) if form is not None else None
+    except InvalidForm:
+        return None
+
+
+def _json(past: Past, form: FormDefinition | None) -> bytes:
+    now = state(past)
+    told: dict[str, Any] = now.to_json()
+    told["form"] = view(form, now.content).to_json() if form is not None else None
+    return json.dumps(told, indent=2, ensure_ascii=False).encode()
+
+
+def _csv_lines(rows: Sequence[Sequence[object]]) -> bytes:
+    lines = io.StringIO()
+    csv.writer(lines, lineterminator="\r\n").writerows(rows)
+    return lines.getvalue().encode()
+
+
+async def _off(call: Callable[[], _T]) -> _T:
+    """Write files on another thread."""
+    return await anyio.to_thread.run_sync(call)
