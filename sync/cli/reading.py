@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import anyio
 
+from persistence.sqlite import open_sqlite_readonly
 from persistence.store import Reader, StoreError
-from sync.cli import compose, options
+from sync.cli import options
 from sync.core.errors import ProtocolError
-from sync.server.settings import Settings
+
+if TYPE_CHECKING:
+    from sync.server.settings import Settings
 
 _R = TypeVar("_R")
 
 
-def with_reader(read: Callable[[Reader], Awaitable[_R]], settings: Settings) -> _R:
-    """Read, or end with exit code 1 and why it cannot be read."""
+def with_reader(read: Callable[[Reader], Awaitable[_R]], settings: Settings | str) -> _R:
+    """Read, or end with exit code 1 and why it cannot be read.
+
+    ``settings``: or no more of them than the database's path, :func:`options.database_file`.
+    """
+    path = settings if isinstance(settings, str) else settings.database
 
     async def run() -> _R:
-        async with compose.open_reader(settings) as reader:
+        async with open_sqlite_readonly(path) as reader:
             return await read(reader)
 
     try:

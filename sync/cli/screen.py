@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+if TYPE_CHECKING:  # it takes a tenth of a second to import, and a pipe needs none of it
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
 
 _ANY_WIDTH = 1_000_000
 
@@ -19,6 +22,8 @@ NOTHING = "–"
 
 def console() -> Console:
     """Where the output goes."""
+    from rich.console import Console
+
     width = None if sys.stdout.isatty() else _ANY_WIDTH
     return Console(width=width, highlight=False, markup=False)
 
@@ -32,6 +37,8 @@ def show(*what: object) -> None:
 
 def table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> Table:
     """An empty table; ``right`` are columns of numbers, ``whole`` those that are never broken."""
+    from rich.table import Table
+
     made = Table(box=None, header_style="bold", pad_edge=False)
     for column in columns:
         number = column in right
@@ -46,10 +53,89 @@ def table(*columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -
 
 def safe(text: str) -> Text:
     """A text from outside: what would move the cursor or change colours is shown, not done."""
-    return Text("".join(c if c.isprintable() else repr(c)[1:-1] for c in text))
+    from rich.text import Text
+
+    return Text(printable(text))
+
+
+def printable(text: str) -> str:
+    """The same without a style, for lines of our own."""
+    return text if text.isprintable() else "".join(_shown(c) for c in text)
+
+
+def _shown(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
+
+
+class Grid:
+    """Rows in columns: a table on a terminal; aligned lines, made at no expense, in a pipe.
+
+    Cells are texts, which may be from outside: they are shown by :func:`safe`.
+    """
+
+    def __init__(self, *columns: str, right: Iterable[str] = (), whole: Iterable[str] = ()) -> None:
+        """As for :func:`table`."""
+        self.columns = columns
+        self.right, self.whole = frozenset(right), frozenset(whole)
+        self.rows: list[tuple[str, ...]] = []
+
+    def add(self, *cells: str) -> None:
+        self.rows.append(tuple(map(printable, cells)))
+
+    def lines(self) -> list[str]:
+        """For a pipe."""
+        rows = [self.columns, *self.rows]
+        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+        right = [column in self.right for column in self.columns]
+        return [
+            " ".join(
+                cell.rjust(width) if number else cell.ljust(width)
+                for cell, width, number in zip(row, widths, right, strict=True)
+            ).rstrip()
+            for row in rows
+        ]
+
+    def table(self) -> Table:
+        """For a terminal."""
+        made = table(*self.columns, right=self.right, whole=self.whole)
+        for row in self.rows:
+            made.add_row(*map(safe, row))
+        return made
+
+
+def page(*what: Grid | str | tuple[str, str]) -> None:
+    """Print things below each other, through a pager where a terminal is too low for them.
+
+    A text may come with a style. Lines of a text that is printed are safe already.
+    """
+    if not sys.stdout.isatty():
+        for each in what:
+            lines = each.lines() if isinstance(each, Grid) else [_text(each)[0]]
+            sys.stdout.write("".join(f"{line}\n" for line in lines))
+        return
+    from rich.text import Text
+
+    out = console()
+    height = sum(len(each.rows) + 1 if isinstance(each, Grid) else 1 for each in what)
+    long = height >= out.height and sys.stdin.isatty()
+    with out.pager(styles=True) if long and _has_colours() else nullcontext():
+        for each in what:
+            out.print(each.table() if isinstance(each, Grid) else Text(*_text(each)))
+
+
+def _text(given: str | tuple[str, str]) -> tuple[str, str]:
+    return (given, "") if isinstance(given, str) else given
+
+
+def _has_colours() -> bool:
+    """Whether the pager can be trusted with colours: less is, when it is told to."""
+    os.environ.setdefault("LESS", "-R")
+    return os.environ.get("TERM", "dumb") not in ("", "dumb")
 
 
 def heading(text: str, aside: str = "") -> Text:
+    from rich.text import Text
+
     return Text.assemble((text, "bold"), (f"   {aside}" if aside else "", "dim"))
 
 

@@ -26,7 +26,7 @@ from tests.support.client import connect
 from tests.support.service import ROOT, ServiceProcess
 
 LONG = "drafts/" + "long-name-" * 24
-HEADER = ["document", "edits", "bytes", "position", "last", "author", "last", "edit"]
+HEADER = ["document", "edits", "bytes", "last", "author", "last", "edit", "state"]
 COMMAND = (sys.executable, "-m", "sync.cli.main")
 
 
@@ -55,7 +55,7 @@ async def test_the_list(run: Run, database: Path) -> None:
     assert header.split() == HEADER
     assert [row.split()[0] for row in rows] == ["drafts/1", "drafts/2", LONG, "other"]
     assert rows[0].split()[1] == "1"
-    assert rows[0].split()[3:] == ["1", "alice", "2026-09-21", "14:13:20+00:00"]
+    assert rows[0].split()[3:] == ["alice", "2026-09-21", "14:13:20", "–"]
 
 
 async def test_a_list_for_programs(run: Run, database: Path) -> None:
@@ -68,9 +68,10 @@ async def test_a_list_for_programs(run: Run, database: Path) -> None:
         "edits": 1,
         "size": len(sample()),
         "last_author": "alice",
-        "created_at": "2026-09-21 14:13:20+00:00",
-        "updated_at": "2026-09-21 14:13:20+00:00",
+        "created_at": "2026-09-21T14:13:20.000Z",
+        "updated_at": "2026-09-21T14:13:20.000Z",
         "snapshot": 0,
+        "thinned": 0,
     }
 
 
@@ -91,7 +92,7 @@ async def test_a_document_for_programs(run: Run, database: Path) -> None:
         "tags": ["a", "b"],
     }
     assert (shown["name"], shown["position"], shown["damaged"]) == ("drafts/1", 1, [])
-    assert set(shown) == {"name", "content", "position", "epoch", "size", "damaged"}
+    assert set(shown) == {"name", "content", "position", "head", "epoch", "size", "damaged"}
 
 
 @pytest.mark.parametrize(
@@ -191,7 +192,7 @@ async def test_tables_fit_a_terminal_of_80_columns(database: Path) -> None:
     assert max(map(len, lines)) <= 80
     assert lines[0].split() == HEADER
     assert lines[1].split()[0] == "drafts/1"
-    assert lines[1].split()[-3:] == ["alice", "2026-09-21", "14:13:20+00:00"]
+    assert lines[1].split()[-4:] == ["alice", "2026-09-21", "14:13:20", "–"]
 
 
 async def test_a_pipe_gets_whole_values_and_no_colours(run: Run, tmp_path: Path) -> None:

@@ -1,0 +1,17 @@
+"""``draftsync docs``: looking into the drafts and changing them, with the service up or down.
+
+To add a command, add a line to ``COMMANDS``: where its function is found. Its module is imported
+when it is used, so it may import what it likes; what several share is in
+:mod:`sync.cli.docs.asked`.
+"""
+
+from __future__ import annotations
+
+from sync.cli.lazy import lazy_app
+
+COMMANDS = {
+    "list": "sync.cli.docs.listing:list_documents",
+    "show": "sync.cli.docs.showing:show",
+}
+
+app = lazy_app("docs", COMMANDS, "Look into the drafts.")

@@ -1,0 +1,74 @@
+"""Commands that are imported when they are used: one of them needs little of what all need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+from typer.main import get_command, get_group
+
+Command = Any  # of Click, which some versions of Typer bring along, and some depend on
+
+
+def lazy_app(name: str, commands: Mapping[str, str], help: str) -> typer.Typer:  # noqa: A002 - Typer's word
+    """An app of commands that are found as ``module:function``, or ``module:app`` for a group."""
+
+    class Group(TyperGroup):
+        def __init__(self, **attributes: Any) -> None:
+            super().__init__(**attributes)
+            self.commands = _Commands(commands, self.commands)
+
+    app = typer.Typer(
+        name=name,
+        cls=Group,
+        help=help,
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(_nothing)  # without one, an app without commands of its own is refused
+    return app
+
+
+def _nothing() -> None:
+    pass
+
+
+class _Commands(MutableMapping[str, Command]):
+    """Commands by their names; asking for one imports it, and asking for the names does not."""
+
+    def __init__(self, found_at: Mapping[str, str], made: Mapping[str, Command]) -> None:
+        self._found_at = dict(found_at)
+        self._made = dict(made)
+
+    def __getitem__(self, name: str) -> Command:
+        if name not in self._made:
+            self._made[name] = _command(name, self._found_at[name])
+        return self._made[name]
+
+    def __setitem__(self, name: str, command: Command) -> None:
+        self._made[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        self._found_at.pop(name, None)
+        self._made.pop(name, None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys((*self._found_at, *self._made)))
+
+    def __len__(self) -> int:
+        return len(self._found_at.keys() | self._made.keys())
+
+
+def _command(name: str, found_at: str) -> Command:
+    module, _, attribute = found_at.partition(":")
+    found = getattr(import_module(module), attribute)
+    if isinstance(found, typer.Typer):
+        found.rich_markup_mode = None
+        return get_group(found)
+    alone = typer.Typer(add_completion=False, rich_markup_mode=None)
+    alone.command(name)(found)
+    return get_command(alone)
