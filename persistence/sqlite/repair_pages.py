@@ -22,6 +22,8 @@ _KINDS = (2, 5, 10, 13)
 _FIRST = 100  # bytes of the file's header, before the first page's
 _SIZE = 4_096  # of the pages of every database of ours
 _MOST_OVERFLOW = 16_384  # pages of one row
+_MOST_TYPES = 64  # bytes; rows of ours have some ten columns
+_MAP_EVERY = _SIZE // 5 + 1  # from page 2 on, a page that only tells which page is whose
 _FREE_AT = struct.Struct(">II")  # first page of the list of free pages, and how many there are
 
 
@@ -78,11 +80,9 @@ class Pages:
 
     def is_odd(self, number: int) -> bool:
         """No page of a database has such a head, but for those that continue a row."""
-        return any(
-            image[0] not in _KINDS and image.strip(b"\0")
-            for image in self.images(number)
-            if number > 1 and number not in self._free
-        )
+        if number == 1 or number in self._free or (number - 2) % _MAP_EVERY == 0:
+            return False
+        return any(image[0] not in _KINDS and image.strip(b"\0") for image in self.images(number))
 
     def _cells(self, image: bytes, start: int) -> Iterator[Cell | None]:
         kind = image[start]
@@ -104,7 +104,11 @@ class Pages:
         rowid = None
         if kind == _TABLE_LEAF:
             rowid, at = _varint(image, at)
-        return Cell(rowid, _columns(self._payload(image, kind, size, at)))
+        types, start = _types(image, at)
+        if start - at + sum(map(_width, types)) != size:
+            raise ValueError("it is no row")  # before pages are followed in vain
+        payload = self._payload(image, kind, size, at)
+        return Cell(rowid, _columns(payload, types, start - at))
 
     def _payload(self, image: bytes, kind: int, size: int, at: int) -> bytes:
         """A row's bytes, those on overflow pages too."""
@@ -154,37 +158,47 @@ def _exactly(payload: bytes, size: int) -> bytes:
     return payload
 
 
-def _columns(payload: bytes) -> Row:
-    """Read a record: a header of types, and the values of these types."""
-    end, at = _varint(payload, 0)
+def _types(image: bytes, at: int) -> tuple[list[int], int]:
+    """Read the types of a row's columns; return them, and where their values begin."""
+    length, next_ = _varint(image, at)
+    end = at + length
+    if not 1 < length < _MOST_TYPES:
+        raise ValueError("it is no row")
     types: list[int] = []
-    while at < end:
-        kind, at = _varint(payload, at)
+    while next_ < end:
+        kind, next_ = _varint(image, next_)
         types.append(kind)
+    return types, end
+
+
+_WIDTHS = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
+
+
+def _width(kind: int) -> int:
+    if 0 <= kind < len(_WIDTHS):
+        return _WIDTHS[kind]
+    if kind < 12:
+        raise ValueError("no type of SQLite's")
+    return (kind - 12) // 2
+
+
+def _columns(payload: bytes, types: list[int], at: int) -> Row:
     values: list[object] = []
     for kind in types:
-        value, at = _value(payload, kind, at)
-        values.append(value)
+        end = at + _width(kind)
+        values.append(_value(payload[at:end], kind))
+        at = end
     return tuple(values)
 
 
-_WIDTHS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
-
-
-def _value(payload: bytes, kind: int, at: int) -> tuple[object, int]:
+def _value(encoded: bytes, kind: int) -> object:
     if kind == 0:
-        return None, at
+        return None
     if kind in (8, 9):
-        return kind - 8, at
-    if kind in _WIDTHS:
-        end = at + _WIDTHS[kind]
-        return int.from_bytes(_exactly(payload[at:end], end - at), "big", signed=True), end
+        return kind - 8
     if kind == 7:
-        return struct.unpack_from(">d", payload, at)[0], at + 8
-    if kind >= 12:
-        end = at + (kind - 12) // 2
-        return _exactly(payload[at:end], end - at), end
-    raise ValueError("no type of SQLite's")
+        return struct.unpack(">d", encoded)[0]
+    return encoded if kind >= 12 else int.from_bytes(encoded, "big", signed=True)
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:

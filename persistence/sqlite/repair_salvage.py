@@ -279,8 +279,8 @@ def _look_at(
                 _keep(connection, salvage_, table, row)
         elif cell is None:
             broken = True
-        else:
-            unsound.append(cell)
+        elif any(each.row(cell) is not None for each in salvage_.tables.values()):
+            unsound.append(cell)  # and no index's
     if (broken or unsound or salvage_.pages.is_odd(number)) and salvage_.patience > 0:
         salvage_.patience -= 1
         for cell in salvage_.pages.anywhere(number):
