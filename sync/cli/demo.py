@@ -324,6 +324,8 @@ def _links(url: str, session: str) -> Table:
     for subject, person in PEOPLE.items():
         link = f"{url}/demo/{subject}{place}"
         table.add_row(Text(person.name, "bold"), person.part, Text(link, f"link {link}"))
+    console = f"{url}/demo/admin?page=console"
+    table.add_row(Text("Admin", "bold"), "the console", Text(console, f"link {console}"))
     return table
 
 

@@ -115,8 +115,13 @@ class SignIn:
         if (page := PEOPLE[who].page) is not None:
             fragment["page"] = page
         fragment |= {key: request.query_params[key] for key in _PLACES & {*request.query_params}}
+        place = "/console" if fragment.get("page") == CONSOLE else "/"
         told = "&".join(f"{key}={quote(value, safe='')}" for key, value in fragment.items())
-        return Response(status_code=HTTPStatus.FOUND, headers={"Location": f"/#{told}"})
+        return Response(status_code=HTTPStatus.FOUND, headers={"Location": f"{place}#{told}"})
+
+
+CONSOLE = "console"
+"""The page that is the service's own, for administrators: ``/demo/admin?page=console``."""
 
 
 _PLACES = frozenset({"session", "case", "page"})

@@ -1,0 +1,52 @@
+/** Who set which field, when, from what; and whom that overruled. */
+
+import { Refused, read } from './api.js'
+import { h, patch } from './dom.js'
+import { capital, duration, integer, shown } from './format.js'
+import { badge, documentPlace, empty, failure, loading, section, time } from './parts.js'
+
+const HEADS = ['Field', 'Value', 'Author', 'When', 'Before', 'Notes']
+
+export function blame({ followed, signal }) {
+  const card = section('Who set what', loading('the blame'))
+  const load = async () => {
+    try {
+      const { fields, damaged } = await read(`${followed.path}/blame`, { signal })
+      patch(card, h('h2', { id: 'about-who-set-what' }, 'Who set what'),
+        damaged.length ? h('div', { class: 'problem' }, damaged.map((each) => h('p', {}, each))) : null,
+        fields.length ? table(followed.name, fields) : empty('It holds nothing.'))
+    } catch (error) {
+      if (!signal.aborted) patch(card, h('h2', { id: 'about-who-set-what' }, 'Who set what'), failure(error instanceof Refused ? error : new Error(`It cannot be read now: ${error.message}`)))
+    }
+  }
+  followed.addEventListener('news', load, { signal })
+  return card
+}
+
+const table = (name, fields) =>
+  h('div', { class: 'scroll', tabindex: 0, role: 'group', 'aria-label': 'Who set what' }, h('table', {},
+    h('thead', {}, h('tr', {}, HEADS.map((head) => h('th', { scope: 'col' }, head)))),
+    h('tbody', {}, fields.map((each) => h('tr', { key: each.field },
+      h('th', { scope: 'row' }, capital(each.label)),
+      h('td', { class: 'wide' }, each.spans.length > 1 ? spans(each.spans) : h('span', { class: 'value' }, shown(each.value))),
+      h('td', {}, h('span', { class: 'name' }, each.author)),
+      h('td', {}, time(each.time), ' ', h('a', { class: 'figures', href: `#/${documentPlace(name, 'past')}?at=${each.position}`, 'aria-label': `See it at position ${each.position}` }, `#${integer(each.position)}`)),
+      h('td', { class: 'wide' }, 'before' in each ? h('span', { class: 'value' }, shown(each.before)) : h('span', { class: 'quiet' }, 'nothing')),
+      h('td', {}, notes(each)))))))
+
+/** A text, by who wrote which stretch. */
+function spans(all) {
+  const authors = [...new Set(all.map(({ author }) => author))]
+  return h('span', { class: 'value' }, all.map(({ author, text }) =>
+    h('span', { class: `span span-${(authors.indexOf(author) % 4) + 1}`, title: author }, text)),
+  h('span', { class: 'authors' }, authors.map((author, index) => h('span', { class: `span span-${(index % 4) + 1}` }, author))))
+}
+
+function notes({ offline, away_seconds: away, introduced_by: introduced, overruled }) {
+  const found = []
+  if (offline) found.push(h('div', {}, badge('warn', 'Offline'), away ? ` received ${duration(away)} after the edit before it` : ''))
+  if (introduced) found.push(h('div', {}, `handed on by ${introduced}`))
+  for (const each of overruled)
+    found.push(h('div', {}, 'overruled ', h('span', { class: 'name' }, each.author), ': ', h('del', {}, shown(each.value)), ' ', time(each.time), each.offline ? ' offline' : ''))
+  return found.length ? found : h('span', { class: 'quiet' }, '–')
+}

@@ -1,0 +1,73 @@
+/** What happens now: the latest edits of all documents, and the latest events of sessions. */
+
+import { Away, path, query as queryOf, read } from './api.js'
+import { h, patch } from './dom.js'
+import { bytes } from './format.js'
+import { badge, documentLink, empty, failure, loading, section, time } from './parts.js'
+import { every } from './poll.js'
+import { eventLine } from './session.js'
+
+const KEPT = 200
+const BEGIN = 100
+const SESSIONS = 20 // those that were made last, whose events are shown
+const EVENTS = 20 // of each
+
+export function feed({ signal }) {
+  const edits = h('ol', { class: 'log', role: 'log', 'aria-label': 'Latest edits', tabindex: 0 }, loading('edits'))
+  const events = h('ol', { class: 'log', role: 'log', 'aria-label': 'Latest session events', tabindex: 0 }, loading('events'))
+  followEdits(edits, signal)
+  followEvents(events, signal)
+  return {
+    title: 'Event feed',
+    node: h('div', {}, h('h1', {}, 'Event feed'),
+      h('div', { class: 'columns' }, section('Edits', edits), section('Session events', events))),
+  }
+}
+
+function followEdits(list, signal) {
+  let all = []
+  let after = null
+  every(1, async () => {
+    try {
+      if (after === null) after = Math.max(0, (await read('/edits', { signal })).next - BEGIN)
+      const told = await read(`/edits${queryOf({ after, limit: KEPT })}`, { signal })
+      all = [...told.edits.reverse(), ...all].slice(0, KEPT)
+      after = told.next
+      patch(list, all.length ? all.map(editLine) : empty('Nobody has edited anything yet.'))
+    } catch (error) {
+      if (signal.aborted || error instanceof Away) throw error
+      patch(list, failure(error))
+    }
+  }, signal)
+}
+
+const editLine = (each) =>
+  h('li', { key: each.position }, time(each.time), ' ', h('strong', { class: 'name' }, each.author), ' in ', documentLink(each.document),
+    h('span', { class: 'quiet figures' }, ` #${each.position}, ${bytes(each.size)}`), each.offline && [' ', badge('warn', 'offline')])
+
+function followEvents(list, signal) {
+  const known = new Map() // session → {top, events}
+  every(2, async () => {
+    try {
+      const found = await latest(signal)
+      for (const { id, top } of found) {
+        const before = known.get(id)
+        if (before?.top === top) continue
+        const after = Math.max(0, top - EVENTS)
+        known.set(id, { top, events: (await read(`${path('sessions', id)}/events${queryOf({ after, limit: EVENTS })}`, { signal })).events })
+      }
+      const all = [...known].flatMap(([id, { events }]) => events.map((event) => ({ id, event })))
+      all.sort((one, other) => (one.event.time < other.event.time ? 1 : one.event.time > other.event.time ? -1 : other.event.offset - one.event.offset))
+      patch(list, all.length ? all.slice(0, KEPT).map(({ id, event }) => eventLine(event, id)) : empty('No session has an event yet.'))
+    } catch (error) {
+      if (signal.aborted || error instanceof Away) throw error
+      patch(list, failure(error))
+    }
+  }, signal)
+}
+
+/** Sessions that may have something new: those that are not stopped first, the latest of them. */
+async function latest(signal) {
+  const pages = await Promise.all(['running', 'paused', 'created', 'stopped'].map((state) => read(`/sessions${queryOf({ state, limit: 200 })}`, { signal })))
+  return pages.flatMap(({ sessions }) => sessions.reverse()).slice(0, SESSIONS)
+}
