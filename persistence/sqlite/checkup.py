@@ -75,6 +75,9 @@ def examine(
         check_log(inspect_log(path), report.tell)
         with closing(_connect(path)) as connection:
             _examine(connection, path, report, look, progress, quick)
+    except _NoTables:
+        report.walkable = False
+        report.tell(malformed("the list of its tables is damaged"))
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if isinstance(error, sqlite3.Error) and base_code(error) not in _BROKEN:
             raise StoreError(f"the database {path} cannot be read now: {error}") from error
@@ -114,7 +117,7 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
     try:
         with closing(_connect(path)) as connection:
             yield connection
-    except (sqlite3.Error, UnicodeDecodeError) as error:
+    except (sqlite3.Error, UnicodeDecodeError, _NoTables) as error:
         raise StoreError(
             f"the database {path} cannot be read: {error}; `draftsync doctor` tells more"
         ) from error
@@ -136,10 +139,15 @@ def _check_magic(path: Path, tell: Tell) -> None:
     tell(malformed("the file's first bytes are not those of a database"))
 
 
+class _NoTables(Exception):
+    """The file holds tables of ours, but SQLite does not find them."""
+
+
 def _looks_ours(path: Path) -> bool:
-    """Whether a file without SQLite's first bytes holds tables of ours all the same."""
+    """Whether a file that SQLite makes nothing of holds tables of ours all the same."""
     with path.open("rb") as file:
-        return b"CREATE TABLE entries" in file.read(2**20)
+        begun = file.read(2**20)
+    return all(b"CREATE TABLE %b (" % name in begun for name in (b"entries", b"tallies", b"ids"))
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -148,8 +156,11 @@ def _connect(path: Path) -> sqlite3.Connection:
     )
     try:
         schema.check_for_reading(connection, path)
-    except BaseException:
-        connection.close()
+    except BaseException as error:
+        unknown = isinstance(error, StoreError) and not schema.applied(connection)
+        connection.close()  # before the file is read: closing that drops SQLite's locks
+        if unknown and _looks_ours(path):
+            raise _NoTables from error
         raise
     connection.execute("PRAGMA cell_size_check = ON")
     connection.execute("PRAGMA query_only = ON")

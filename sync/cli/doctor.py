@@ -230,14 +230,14 @@ def _show_findings(findings: Iterable[Finding]) -> None:
         by_code.setdefault(each.code, []).append(each)
     for code, several in by_code.items():
         for each in several[:_MOST_SHOWN]:
-            screen.show(Padding(screen.safe(each.text), (0, 0, 0, 2)))
+            screen.show(Padding(screen.safe(each.text), (0, 0, 0, 2), expand=False))
             for word, text in (("it means", each.means), ("what to do", each.do)):
                 if text and text != "nothing":
                     line = Text.assemble((f"{word}: ", "dim"), screen.safe(text))
-                    screen.show(Padding(line, (0, 0, 0, 4)))
+                    screen.show(Padding(line, (0, 0, 0, 4), expand=False))
         if len(several) > _MOST_SHOWN:
             more = f"… and {len(several) - _MOST_SHOWN} more of {code}: --json has all"
-            screen.show(Padding(more, (0, 0, 0, 2)))
+            screen.show(Padding(more, (0, 0, 0, 2), expand=False))
 
 
 def _verified_json(chosen: Sequence[str], report: checkup.Report) -> dict[str, object]:

@@ -16,6 +16,7 @@ COMMANDS = {
     "sessions": "sync.cli.sessions:app",
     "webhooks": "sync.cli.webhooks:app",
     "backup": "sync.cli.backup:backup",
+    "doctor": "sync.cli.doctor:doctor",
     "demo": "sync.cli.demo:demo",
 }
 

@@ -12,6 +12,12 @@ from sync.cli.lazy import lazy_app
 COMMANDS = {
     "list": "sync.cli.docs.listing:list_documents",
     "show": "sync.cli.docs.showing:show",
+    "verify": "sync.cli.doctor:verify",
+    "export": "sync.cli.exporting:export",
+    "import": "sync.cli.importing:import_",
+    "restore": "sync.cli.restoring:restore",
+    "delete": "sync.cli.deleting:delete",
+    "compact": "sync.cli.compacting:compact",
 }
 
 app = lazy_app("docs", COMMANDS, "Look into the drafts.")
