@@ -8,39 +8,24 @@ some megabytes costs the event loop no more than the bytes of the answer.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import anyio
-from anyio import to_process
-from anyio.lowlevel import RunVar
-
-from persistence.store import StoredDocument
+from persistence.store import Past
 from sync.core.content import content
 from sync.core.errors import NativeFailure
 from sync.core.replay import Replay, replay, replay_in_steps
 from sync.forms.definition import InvalidForm, form_definition
 from sync.forms.draft import view
-from sync.server.deep_stack import run_deep
-from sync.server.draft_answers import INLINE, MOST_INLINE, is_small
+from sync.server.draft_answers import INLINE, MOST_INLINE
+from sync.server.inspecting import Turns, damaged, in_worker, is_short
 from sync.server.loader import interleaved
-from sync.server.telemetry import logger
-
-log = logger(__name__)
-
-WORKER_SECONDS = 30.0
-"""How long a document may take to be read, its turn not included."""
 
 Form = Mapping[str, Any]
 
-_turns = RunVar[anyio.CapacityLimiter]("documents")  # one at a time: a worker takes a core
-
-
-class Unreadable(Exception):
-    """A document cannot be read; the text says why, for people."""
+_turns = Turns("documents")  # those who look into histories do not stand in their way
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,68 +37,34 @@ class Written:
     notes: tuple[str, ...]  # what is wrong with it
 
 
-async def write_document(stored: StoredDocument, form: Form | None) -> Written:
-    """Make JSON of a stored document, and of what its session's form makes of it.
+async def write_document(past: Past, form: Form | None) -> Written:
+    """Make JSON of a document as it was, and of what its session's form makes of it.
 
     Raises Unreadable, where it cannot be read, or takes too long.
     """
-    snapshot = stored.snapshot.update if stored.snapshot else None
-    updates = [entry.edit.update for entry in stored.entries]
+    lost = len([each for each in past.damaged if each.what == "entry"])
+    base = past.base.update if past.base else None
+    updates = [entry.edit.update for entry in past.entries]
     try:
-        if _small(snapshot, updates):
-            parts = [] if snapshot is None else [snapshot]
-            replayed = await interleaved(replay_in_steps(parts, updates))
-            written = _written(replayed, form)
-        else:
-            written = await _in_worker(snapshot, updates, form)
+        if is_short(past, INLINE, MOST_INLINE):
+            parts = [] if base is None else [base]
+            return _written(await interleaved(replay_in_steps(parts, updates)), form, lost)
+        return await in_worker(partial(_replayed, base, updates, form, lost), _turns)
     except (NativeFailure, RecursionError) as failure:
-        log.warning("a document cannot be read", document=stored.document, error=str(failure))
-        raise Unreadable("it is damaged: whoever runs the service finds why in its log") from None
-    lost = len([each for each in stored.damaged if each.what == "entry"])
-    return Written(written.content, written.form, (*_lost(lost), *written.notes))
+        raise damaged(past.document, failure) from None
 
 
-def _small(snapshot: bytes | None, updates: Sequence[bytes]) -> bool:
-    size = len(snapshot or b"") + sum(map(len, updates))
-    few = size <= INLINE and len(updates) <= MOST_INLINE
-    return few and (snapshot is None or is_small(snapshot)) and all(map(is_small, updates))
-
-
-async def _in_worker(
-    snapshot: bytes | None, updates: Sequence[bytes], form: Form | None
-) -> Written:
-    work = partial(_written_elsewhere, snapshot, updates, form)
-    try:
-        async with _limiter():
-            with anyio.fail_after(WORKER_SECONDS):
-                return await to_process.run_sync(work, cancellable=True)
-    except TimeoutError:
-        raise Unreadable("it takes too long to be read") from None
-    except (anyio.BrokenWorkerProcess, OSError) as error:
-        log.warning("a document cannot be read", error=repr(error))
-        raise Unreadable("reading it failed: try again in a moment") from None
-
-
-def _limiter() -> anyio.CapacityLimiter:
-    try:
-        return _turns.get()
-    except LookupError:
-        _turns.set(limiter := anyio.CapacityLimiter(1))
-        return limiter
-
-
-def _written_elsewhere(
-    snapshot: bytes | None, updates: Sequence[bytes], form: Form | None
+def _replayed(
+    base: bytes | None, updates: Sequence[bytes], form: Form | None, lost: int
 ) -> Written:
     """In the worker."""
-    os.setpriority(os.PRIO_PROCESS, 0, 10)  # whoever shares the core with it goes first
-    return run_deep(lambda: _written(replay(snapshot, updates), form))
+    return _written(replay(base, updates), form, lost)
 
 
-def _written(replayed: Replay, form: Form | None) -> Written:
+def _written(replayed: Replay, form: Form | None, lost: int) -> Written:
     roots = content(replayed.document.encode())
     shown, notes = _by_form(roots, form)
-    return Written(_json(roots), _json(shown), (*_lost(len(replayed.left_out)), *notes))
+    return Written(_json(roots), _json(shown), (*_lost(lost + len(replayed.left_out)), *notes))
 
 
 def _by_form(roots: Mapping[str, object], form: Form | None) -> tuple[object, list[str]]:

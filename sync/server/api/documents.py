@@ -5,30 +5,39 @@ from __future__ import annotations
 import hashlib
 import json
 from bisect import bisect_right
-from contextlib import suppress
-from dataclasses import dataclass
 from http import HTTPStatus
 from operator import attrgetter
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import anyio.lowlevel
-from fastapi import APIRouter, Header, Query
+from fastapi import APIRouter, Header, Path, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
-from auth.access import Access
-from persistence.store import Head, StoredDocument
-from sync.core.errors import Forbidden, UnknownSession
+from auth.access import Access, Identity
+from persistence.store import Head, Past
+from sync.core.errors import Forbidden
 from sync.core.events import iso
 from sync.core.names import MAX_BYTES, DocumentName
-from sync.core.session import Session, draft_prefix, session_of
 from sync.forms.validation import IssueCode
 from sync.server.api.context import Asker, Context, Parts, in_time
+from sync.server.api.document_access import (
+    LAST_POSITION,
+    At,
+    DraftPlace,
+    Moment,
+    head_of,
+    place_of,
+    something_of,
+    unreadable,
+)
 from sync.server.api.document_names import EXAMPLE, Document
+from sync.server.api.history import GONE
 from sync.server.api.monitoring import ProgressResource
-from sync.server.api.problems import RETRY_SECONDS, Refusal, described
+from sync.server.api.problems import described, described_anew
 from sync.server.api.resources import Resource, Time
-from sync.server.document_text import Unreadable, Written, write_document
+from sync.server.document_text import write_document
+from sync.server.inspecting import Unreadable
 
 router = APIRouter(prefix="/api/v1", tags=["documents"])
 
@@ -38,14 +47,23 @@ BREATH = 500
 # -- as it is described
 
 
+class DeletionResource(Resource):
+    """Who deleted a document."""
+
+    by: str
+    at: Time
+
+
 class DocumentSummary(Resource):
     """One line of a list of documents."""
 
     name: str
     position: int = Field(ge=1, description="Of its last edit on disk.")
     edits: int = Field(ge=0, description="On disk; not those that retention removed.")
+    size: int = Field(ge=0, description="Bytes of these.")
     last_author: str
     updated_at: Time
+    deleted: DeletionResource | None = Field(description="Null: it is there.")
 
 
 class DocumentsPage(Resource):
@@ -88,12 +106,12 @@ class DraftFormResource(Resource):
 
 
 class DocumentResource(Resource):
-    """A document as it is on disk."""
+    """A document as it is on disk, or as it was."""
 
     name: str
-    position: int = Field(ge=1, description="Of its last edit on disk: later ones are not in it.")
-    updated_at: Time
-    last_author: str
+    position: int = Field(ge=1, description="Of the last edit that is in it.")
+    updated_at: Time | None = Field(description="Null: retention has removed when that was.")
+    last_author: str | None = Field(description="Null: retention has removed who it was.")
     session: str | None = Field(description="Whose draft it is, by its name.")
     case: str | None = Field(description="The test case that it is a draft of.")
     evaluator: str | None = Field(description="Whose own draft it is; null: everybody's.")
@@ -110,8 +128,10 @@ DOCUMENTS: dict[str, Any] = {
             "name": EXAMPLE,
             "position": 4711,
             "edits": 41,
+            "size": 1807,
             "last_author": "bob",
             "updated_at": _TIME,
+            "deleted": None,
         }
     ],
     "next": None,
@@ -165,7 +185,7 @@ DOCUMENT: dict[str, Any] = {
             "description": "Those that your token may read.",
             "content": {"application/json": {"example": DOCUMENTS}},
         },
-        **described(401, 422, 503),
+        **described(401, 403, 422, 503),
     },
 )
 async def list_documents(
@@ -177,17 +197,34 @@ async def list_documents(
     ] = "",
     after: Annotated[str, Query(max_length=MAX_BYTES, description="`next` of a page.")] = "",
     limit: Annotated[int, Query(ge=1, le=1_000, description="Documents in a page.")] = 100,
+    search: Annotated[
+        str,
+        Query(
+            max_length=MAX_BYTES,
+            description="Only names that this is a part of, in small letters or capitals.",
+            examples=["refund"],
+        ),
+    ] = "",
+    deleted: Annotated[
+        bool, Query(description="Those that were deleted, instead. For administrators.")
+    ] = False,
 ) -> JSONResponse:
     """List the documents that your token may read, ordered by their names, as they are on disk."""
+    if deleted and not who.administrator:
+        raise Forbidden("only administrators see what was deleted: your token must say role admin")
     heads = await in_time(parts.sessions.store.heads(prefix))
+    part = search.casefold()
     told: list[dict[str, Any]] = []
     for place in range(bisect_right(heads, after, key=_NAMED), len(heads)):
         if place % BREATH == 0:
             await anyio.lowlevel.checkpoint()
-        if who.document_access(heads[place].document) is not Access.NONE:
+        head = heads[place]
+        if (head.deleted is not None) is not deleted or part not in head.document.casefold():
+            continue
+        if who.document_access(head.document) is not Access.NONE:
             if len(told) == limit:
                 return JSONResponse({"documents": told, "next": told[-1]["name"]})
-            told.append(_summary(heads[place]))
+            told.append(_summary(head))
     return JSONResponse({"documents": told, "next": None})
 
 
@@ -195,12 +232,15 @@ _NAMED = attrgetter("document")
 
 
 def _summary(head: Head) -> dict[str, Any]:
+    gone = head.deleted
     return {
         "name": head.document,
         "position": head.head,
         "edits": head.edits,
+        "size": head.size,
         "last_author": head.last_author,
         "updated_at": iso(head.updated_at),
+        "deleted": {"by": gone.by, "at": iso(gone.at)} if gone else None,
     }
 
 
@@ -215,76 +255,95 @@ _ETAG = {
 }
 
 
+_MISSING = described_anew(
+    404,
+    "There is no such document, or not yet; or it was deleted.",
+    {"detail": f"there is no document {EXAMPLE!r}, or nothing of it is saved yet"},
+)
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {
+        "description": "The document as it is on disk, or was.",
+        "content": {"application/json": {"example": DOCUMENT}},
+        "headers": _ETAG,
+    },
+    304: {"description": "It is as it was.", "headers": _ETAG},
+    **described(401, 403, 422, 503),
+    **_MISSING,
+    **GONE,
+}
+
+IfNoneMatch = Annotated[str | None, Header(description="`ETag` of an answer that you have.")]
+
+
 @router.get(
     "/documents/{name}",
     operation_id="getDocument",
     summary="Read a document",
     response_model=DocumentResource,
-    responses={
-        200: {
-            "description": "The document as it is on disk now.",
-            "content": {"application/json": {"example": DOCUMENT}},
-            "headers": _ETAG,
-        },
-        304: {"description": "It is as it was.", "headers": _ETAG},
-        **described(401, 403, 404, 422, 503),
-    },
+    responses=_ANSWERS,
 )
 async def get_document(
     document: Document,
     who: Asker,
     parts: Parts,
-    if_none_match: Annotated[
-        str | None, Header(description="`ETag` of an answer that you have.")
-    ] = None,
+    at: At = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Read what a document holds, and what the form of its session makes of it.
 
     It is what is saved: edits that are still on their way to the disk are not in it, and
-    `position` is that of the last one which is.
+    `position` is that of the last one which is. With `at` it is what was saved then;
+    administrators may read so of deleted documents, too.
     """
-    if who.document_access(document) is Access.NONE:
-        raise Forbidden(f"this token gives no right to the document {document!r}")
-    place = await _place(parts, document)
-    head = await _head(parts, document)
+    if at is not None:
+        return await _as_of(parts, who, document, at, if_none_match)
+    head = await head_of(parts, who, document)
+    place = await place_of(parts, document)
     if _matches(if_none_match, etag := _etag(parts, place, head.head)):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+        return _unchanged(etag)
     stored = await in_time(parts.sessions.store.load(document))
-    written = await _written(stored, place)
-    told = _told(document, head, stored, place, written)
-    etag = _etag(parts, place, stored.head)
-    return Response(told, media_type="application/json", headers={"ETag": etag})
+    past = Past(document, stored.snapshot, stored.entries, stored.head, stored.head, stored.damaged)
+    return await _given(parts, past, _last_edit(past, head), place)
 
 
-async def _head(parts: Context, document: DocumentName) -> Head:
-    heads = await in_time(parts.sessions.store.heads(document))
-    if not heads or heads[0].document != document:
-        detail = f"there is no document {document!r}, or nothing of it is saved yet"
-        raise Refusal(HTTPStatus.NOT_FOUND, detail)
-    return heads[0]
+@router.get(
+    "/documents/{name}/at/{position}",
+    operation_id="getDocumentAt",
+    summary="Read a document as it was",
+    response_model=DocumentResource,
+    responses=_ANSWERS,
+)
+async def get_document_at(
+    document: Document,
+    position: Annotated[
+        int,
+        Path(
+            ge=1,
+            le=LAST_POSITION,
+            description="Of an entry of its history; between two of them it is the earlier one's.",
+            examples=[4711],
+        ),
+    ],
+    who: Asker,
+    parts: Parts,
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Read what a document held when the edit at a position was its last: the same as `?at=`."""
+    return await _as_of(parts, who, document, position, if_none_match)
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """Where a draft belongs."""
-
-    session: Session
-    case: str
-    evaluator: str | None
-
-
-async def _place(parts: Context, document: DocumentName) -> _Place | None:
-    """None for what is no draft of a test case of a session."""
-    with suppress(UnknownSession):
-        if (name := session_of(document)) is not None:
-            session = (await in_time(parts.sessions.get(name))).current
-            case, _, evaluator = document.removeprefix(draft_prefix(name)).partition("/")
-            if session.case(case) is not None:
-                return _Place(session, case, evaluator or None)
-    return None
+async def _as_of(
+    parts: Context, who: Identity, document: DocumentName, at: Moment, if_none_match: str | None
+) -> Response:
+    head = await head_of(parts, who, document, history=True)
+    past = await something_of(parts, head, at)
+    place = await place_of(parts, document)
+    if _matches(if_none_match, etag := _etag(parts, place, past.position)):
+        return _unchanged(etag)
+    return await _given(parts, past, _last_edit(past, head), place)
 
 
-def _etag(parts: Context, place: _Place | None, position: int) -> str:
+def _etag(parts: Context, place: DraftPlace | None, position: int) -> str:
     """Of the position, since a state vector stays what it is when something is deleted."""
     session = place.session.epoch if place else ""  # a session's form is for ever
     text = f"{parts.sessions.store.epoch} {position} {session}"
@@ -297,36 +356,39 @@ def _matches(given: str | None, etag: str) -> bool:
     return etag in listed or listed == ["*"]
 
 
-async def _written(stored: StoredDocument, place: _Place | None) -> Written:
+def _unchanged(etag: str) -> Response:
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+
+
+class _LastEdit(NamedTuple):
+    author: str | None  # None: retention has removed who it was
+    received_at: float | None
+
+
+def _last_edit(past: Past, head: Head) -> _LastEdit:
+    if past.position == head.head:
+        return _LastEdit(head.last_author, head.updated_at)
+    if past.entries:  # an earlier time; or saved between two readings
+        return _LastEdit(past.entries[-1].edit.author, past.entries[-1].edit.received_at)
+    return _LastEdit(None, None)
+
+
+async def _given(parts: Context, past: Past, last: _LastEdit, place: DraftPlace | None) -> Response:
     try:
-        return await write_document(stored, place.session.form if place else None)
+        written = await write_document(past, place.session.form if place else None)
     except Unreadable as error:
-        raise Refusal(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            f"this document cannot be read now: {error}",
-            headers={"Retry-After": str(RETRY_SECONDS)},
-        ) from None
-
-
-def _told(
-    document: DocumentName,
-    head: Head,
-    stored: StoredDocument,
-    place: _Place | None,
-    written: Written,
-) -> str:
-    author, at = head.last_author, head.updated_at
-    if stored.entries and stored.entries[-1].position > head.head:  # saved between two readings
-        author, at = stored.entries[-1].edit.author, stored.entries[-1].edit.received_at
+        raise unreadable(error) from None
     told = {
-        "name": document,
-        "position": stored.head,
-        "updated_at": iso(at),
-        "last_author": author,
+        "name": past.document,
+        "position": past.position,
+        "updated_at": None if last.received_at is None else iso(last.received_at),
+        "last_author": last.author,
         "session": place.session.id if place else None,
         "case": place.case if place else None,
         "evaluator": place.evaluator if place else None,
         "note": "; ".join(written.notes) or None,
     }
     above = json.dumps(told, ensure_ascii=False, separators=(",", ":"))
-    return f'{above[:-1]},"content":{written.content},"form":{written.form}}}'
+    text = f'{above[:-1]},"content":{written.content},"form":{written.form}}}'
+    headers = {"ETag": _etag(parts, place, past.position)}
+    return Response(text, media_type="application/json", headers=headers)

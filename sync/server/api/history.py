@@ -238,8 +238,8 @@ DIFF: dict[str, Any] = {
     "damaged": [],
 }
 REMOVED: dict[str, Any] = {
-    "detail": f"{EXAMPLE!r} cannot be read as it was at position 12: its history up to 4600 was "
-    "removed by retention; ask for 4600 or later",
+    "detail": f"{EXAMPLE!r} cannot be read as it was at position 12: its history up to position 4600 was "
+    "removed by retention; ask for position 4600 or later",
     "earliest": 4600,
 }
 GONE = described_anew(

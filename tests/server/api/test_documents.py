@@ -14,8 +14,8 @@ import pytest
 from pycrdt import Array, Doc, Map, Text
 
 from persistence.memory import MemoryStore
-from persistence.store import Edit, Position, StoreError, StoreUnavailable
-from sync.server import document_text
+from persistence.store import Deletion, Edit, Position, StoreError, StoreUnavailable
+from sync.server import document_text, inspecting
 from sync.server.api import documents as documents_module
 from sync.server.api.documents import (
     DOCUMENT,
@@ -326,7 +326,7 @@ async def test_large_documents_are_read_elsewhere(
 
 async def test_one_that_takes_too_long(alice: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(document_text, "INLINE", 1)
-    monkeypatch.setattr(document_text, "WORKER_SECONDS", 0.0)
+    monkeypatch.setattr(inspecting, "WORKER_SECONDS", 0.0)
     answer = await alice.get(DRAFT)
     assert "it takes too long to be read" in problem_of(answer, 503)["detail"]
     assert answer.headers["retry-after"] == "2"
@@ -390,14 +390,18 @@ async def test_a_list(alice: Api, memory: MemoryStore) -> None:
     draft = Draft(memory, "drafts/s1/a")
     await draft.edit(evaluated, author="carol")
     answer = await alice.get("documents")
+    size = answer.json()["documents"][0]["size"]
+    assert size > 100
     assert answer.json() == {
         "documents": [
             {
                 "name": "drafts/s1/a",
                 "position": 2,
                 "edits": 2,
+                "size": size,
                 "last_author": "carol",
                 "updated_at": "2026-09-21T14:13:20.000Z",
+                "deleted": None,
             }
         ],
         "next": None,
@@ -420,7 +424,50 @@ async def test_pages_of_what_one_may_read(memory: MemoryStore) -> None:
         assert await names(few, after="b/2") == (["b/3"], None)
 
 
-@pytest.mark.parametrize("query", [{"limit": 0}, {"limit": 1_001}, {"prefix": "x" * 256}])
+async def test_a_search(memory: MemoryStore) -> None:
+    for name in ("drafts/1/Refund", "drafts/2/refunds-é", "drafts/3/STRASSE", "notes"):
+        await Draft(memory, name).edit(evaluated)
+    async with open_office(memory) as office:
+        api = reader(office)
+        found = ["drafts/1/Refund", "drafts/2/refunds-é"]
+        assert await names(api, search="rEfUnD") == (found, None)
+        assert await names(api, search="refund", limit=1) == (found[:1], found[0])
+        assert await names(api, search="refund", limit=1, after=found[0]) == (found[1:], None)
+        assert await names(api, search="refund", prefix="drafts/2") == (found[1:], None)
+        assert await names(api, search="É") == (found[1:], None)
+        assert await names(api, search="straße") == (["drafts/3/STRASSE"], None)
+        assert await names(api, search="%") == ([], None)
+        few = Api(office.http, token_for(docs={"drafts/2/*": "read"}))
+        assert await names(few, search="refund") == (found[1:], None)
+
+
+async def test_deleted_documents_are_for_administrators(memory: MemoryStore) -> None:
+    for name in ("a", "b", "c"):
+        await Draft(memory, name).edit(evaluated)
+    await memory.delete(Deletion("b", "carol", NOON))
+    async with open_office(memory) as office:
+        assert await names(reader(office)) == (["a", "c"], None)
+        admin = Api(office.http, token_for("root", role="admin"))
+        assert await names(admin) == (["a", "c"], None)
+        answer = await admin.get("documents?deleted=true")
+        (told,) = answer.json()["documents"]
+        assert told["name"] == "b"
+        assert told["deleted"] == {"by": "carol", "at": "2026-09-21T14:13:20.000Z"}
+        refused = problem_of(await reader(office).get("documents?deleted=true"), 403)
+        assert "only administrators" in refused["detail"]
+        assert await names(reader(office), deleted=False) == (["a", "c"], None)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"limit": 0},
+        {"limit": 1_001},
+        {"prefix": "x" * 256},
+        {"search": "x" * 256},
+        {"deleted": "perhaps"},
+    ],
+)
 async def test_queries_that_are_refused(alice: Api, query: dict[str, Any]) -> None:
     (fault,) = problem_of(await alice.get("documents", params=query), 422)["errors"]
     assert fault["parameter"] in query
