@@ -103,14 +103,20 @@ class Grid:
         return made
 
 
-def page(*what: Grid | str | tuple[str, str]) -> None:
-    """Print things below each other, through a pager where a terminal is too low for them.
+Line = tuple[tuple[str, str], ...]
+"""Pieces of text, each with its style; what is from outside is printable already."""
 
-    A text may come with a style. Lines of a text that is printed are safe already.
-    """
+
+def line(text: str, style: str = "") -> Line:
+    """A line of one piece."""
+    return ((text, style),)
+
+
+def page(*what: Grid | Line) -> None:
+    """Print things below each other, through a pager where a terminal is too low for them."""
     if not sys.stdout.isatty():
         for each in what:
-            lines = each.lines() if isinstance(each, Grid) else [_text(each)[0]]
+            lines = each.lines() if isinstance(each, Grid) else ["".join(t for t, _ in each)]
             sys.stdout.write("".join(f"{line}\n" for line in lines))
         return
     from rich.text import Text
@@ -120,11 +126,16 @@ def page(*what: Grid | str | tuple[str, str]) -> None:
     long = height >= out.height and sys.stdin.isatty()
     with out.pager(styles=True) if long and _has_colours() else nullcontext():
         for each in what:
-            out.print(each.table() if isinstance(each, Grid) else Text(*_text(each)))
+            out.print(each.table() if isinstance(each, Grid) else Text.assemble(*each))
 
 
-def _text(given: str | tuple[str, str]) -> tuple[str, str]:
-    return (given, "") if isinstance(given, str) else given
+def print_line(pieces: Line) -> None:
+    """Print a line now, whatever comes behind it."""
+    if sys.stdout.isatty():
+        page(pieces)
+    else:
+        sys.stdout.write("".join(text for text, _ in pieces) + "\n")
+        sys.stdout.flush()
 
 
 def _has_colours() -> bool:

@@ -12,6 +12,10 @@ from sync.cli.lazy import lazy_app
 COMMANDS = {
     "list": "sync.cli.docs.listing:list_documents",
     "show": "sync.cli.docs.showing:show",
+    "history": "sync.cli.docs.history:history",
+    "blame": "sync.cli.docs.blaming:blame",
+    "diff": "sync.cli.docs.comparing:diff",
+    "watch": "sync.cli.docs.watching:watch",
     "verify": "sync.cli.doctor:verify",
     "export": "sync.cli.exporting:export",
     "import": "sync.cli.importing:import_",

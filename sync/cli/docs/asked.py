@@ -95,10 +95,16 @@ def _as_past(stored: StoredDocument) -> Past:
     )
 
 
-async def past(reader: Reader, document: DocumentName, at: int | float | None = None) -> Past:
+async def past(
+    reader: Reader,
+    document: DocumentName,
+    at: int | float | None = None,
+    *,
+    or_nothing: bool = False,
+) -> Past:
     """A document with its history, up to a point. Raises NoSuchDocument, StoreError.
 
-    A point is of a time or before: what was there at 12:00 includes an edit of 12:00.
+    ``or_nothing``: before its first edit it is taken as empty.
     """
     from sync.inspection.asking import resolve
 
@@ -106,7 +112,7 @@ async def past(reader: Reader, document: DocumentName, at: int | float | None = 
     found = await reader.past(document, position)
     if found.head == NOWHERE and not found.damaged:
         raise NoSuchDocument(f"there is no document {document!r} in this database")
-    if found.position == NOWHERE and found.base is None and not found.damaged:
+    if not or_nothing and found.position == NOWHERE and found.base is None and not found.damaged:
         raise NoSuchDocument(
             f"the document {document!r} did not exist then; its first edit is later"
         )

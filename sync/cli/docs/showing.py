@@ -81,14 +81,15 @@ def _json(
     return told
 
 
-def _heading(held: State, found: Past) -> Iterator[tuple[str, str]]:
+def _heading(held: State, found: Past) -> Iterator[screen.Line]:
     where = f"position {held.position}"
     where += f" of {held.head}" if held.position != held.head else ""
     told = f"{screen.printable(held.document)}   {where}, {len(held.update):,} bytes"
-    yield told, "bold"
+    yield screen.line(told, "bold")
     if found.deleted is not None:
         by, when = screen.printable(found.deleted.by), screen.second(found.deleted.at)
-        yield f"deleted by {by}, {when}: `draftsync docs undelete` brings it back", "bold red"
+        told = f"deleted by {by}, {when}: `draftsync docs undelete` brings it back"
+        yield screen.line(told, "bold red")
 
 
 def _raw(held: State, kinds: dict[str, Any]) -> Iterator[screen.Grid]:
@@ -98,17 +99,17 @@ def _raw(held: State, kinds: dict[str, Any]) -> Iterator[screen.Grid]:
     yield grid
 
 
-def _view(held: State, draft: DraftView | None) -> Iterator[screen.Grid | tuple[str, str]]:
+def _view(held: State, draft: DraftView | None) -> Iterator[screen.Grid | screen.Line]:
     if draft is None:
         yield _values(held)
         return
-    yield f"{screen.printable(draft.definition.title)}", "bold"
+    yield screen.line(screen.printable(draft.definition.title), "bold")
     yield _answers(draft)
     yield _progress(draft)
     if draft.issues:
         yield _issues(draft)
     if draft.more_issues:
-        yield "… and more that does not fit", "dim"
+        yield screen.line("… and more that does not fit", "dim")
 
 
 def _values(held: State) -> screen.Grid:
