@@ -1,146 +1,94 @@
-"""Documents as JSON: read here or in a worker process, sound, damaged, deep or too slow."""
+"""What a document held, as JSON texts."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from pycrdt import Doc, Map, Text
 
-from persistence.memory import MemoryStore
-from persistence.store import Damage, Edit, Position, Snapshot, StoredDocument
-from sync.core.guard import MAX_DEPTH
-from sync.forms.definition import form_definition
-from sync.forms.draft import view
+from persistence.store import NOWHERE, Damage, Edit, Entry, Past, Position, Snapshot
+from sync.core.errors import NativeFailure
 from sync.server import document_text
-from sync.server.document_text import Unreadable, write_document
+from sync.server.document_text import write_document
+from sync.server.inspecting import Unreadable
+from tests.server.api.test_documents import FORM
 
-FORM = form_definition(
-    {
-        "id": "f",
-        "title": "F",
-        "sections": [
-            {
-                "id": "s",
-                "title": "S",
-                "questions": [
-                    {"id": "polite", "kind": "boolean", "label": "?", "required": True},
-                    {"id": "why", "kind": "text", "label": "?"},
-                ],
-            }
-        ],
-    }
-).to_json()
-CONTENT = {"comment/why": "so", "ratings": {"alice/polite": "no"}}
+Change = Callable[[Doc[Any]], object]
 
 
-def sample() -> Doc[Any]:
+def past(*changes: Change, merged: int = 0) -> Past:
+    """A document after some edits; the first ``merged`` are in its base."""
     doc: Doc[Any] = Doc()
-    doc.get("ratings", type=Map)["alice/polite"] = "no"
-    doc.get("comment/why", type=Text).insert(0, "so")
-    return doc
+    entries, base = [], None
+    for n, change in enumerate(changes, 1):
+        before = doc.get_state()
+        change(doc)
+        entries.append(Entry(Position(n), Edit("notes", doc.get_update(before), "bob", (), 1.0)))
+        if n == merged:
+            base = Snapshot("notes", Position(n), doc.get_update(), doc.get_state(), 1.0)
+    head = entries[-1].position if entries else NOWHERE
+    return Past("notes", base, tuple(entries[merged:]), head, head)
 
 
-async def stored(*updates: bytes) -> StoredDocument:
-    store = MemoryStore()
-    for update in updates:
-        await store.append([Edit("d", update, "alice", (), 1e9)])
-    return await store.load("d")
+def verdict(value: str) -> Change:
+    return lambda doc: doc.get("fields", type=Map).update({"verdict": value})
 
 
-async def sampled() -> StoredDocument:
-    return await stored(sample().get_update())
+def remark(text: str) -> Change:
+    return lambda doc: doc.get("comment/remarks", type=Text).insert(0, text)
 
 
-async def fails(*_: object) -> None:
-    raise AssertionError("it was read the other way")
+WRITTEN = {"comment/remarks": "b a", "fields": {"verdict": "fail"}}
 
 
-@pytest.fixture(params=["here", "elsewhere"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The two ways in which a document is read; the other one fails."""
-    if request.param == "here":
-        monkeypatch.setattr(document_text, "_in_worker", fails)
-    else:
-        monkeypatch.setattr(document_text, "INLINE", 1)
-        monkeypatch.setattr(document_text, "interleaved", fails)
-    return str(request.param)
+@pytest.mark.parametrize("inline", [2**20, 0], ids=["here", "worker"])
+@pytest.mark.parametrize("merged", [0, 2, 4])
+async def test_what_it_holds(merged: int, inline: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document_text, "INLINE", inline)
+    of = past(verdict("pass"), remark("a"), verdict("fail"), remark("b "), merged=merged)
+    written = await write_document(of, None)
+    assert json.loads(written.content) == WRITTEN
+    assert (written.form, written.notes) == ("null", ())
+    written = await write_document(of, FORM)
+    shown = json.loads(written.form)
+    assert (shown["id"], shown["shared"]) == ("agent-eval", {"verdict": "fail"})
 
 
-@pytest.mark.usefixtures("way")
-async def test_both_ways_tell_the_same() -> None:
-    written = await write_document(await sampled(), FORM)
-    assert json.loads(written.content) == CONTENT
-    assert json.loads(written.form) == view(form_definition(FORM), CONTENT).to_json()
-    assert written.notes == ()
+async def test_nothing() -> None:
+    written = await write_document(past(), None)
+    assert (written.content, written.form, written.notes) == ("{}", "null", ())
 
 
-@pytest.mark.usefixtures("way")
-async def test_a_snapshot_and_what_came_later() -> None:
-    doc = sample()
-    at = await stored(doc.get_update())
-    before = doc.get_state()
-    doc.get("fields", type=Map)["polite"] = True
-    later = await stored(sample().get_update(), doc.get_update(before))
-    snapshot = Snapshot("d", Position(1), at.entries[0].edit.update, before, 1e9)
-    whole = replace(later, snapshot=snapshot, entries=later.entries[1:])
-    written = await write_document(whole, FORM)
-    assert json.loads(written.content) == CONTENT | {"fields": {"polite": True}}
+@pytest.mark.parametrize("inline", [2**20, 0], ids=["here", "worker"])
+async def test_what_is_lost_is_counted_once(inline: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(document_text, "INLINE", inline)
+    whole = past(verdict("pass"), remark("a"), verdict("fail"))
+    torn = Entry(Position(4), Edit("notes", b"\x07no update", "eve", (), 1.0))
+    damage = (
+        Damage(Position(5), "entry", "its checksum is wrong"),
+        Damage(Position(3), "document", "its checksum is wrong"),  # of no edit
+    )
+    of = replace(whole, entries=(*whole.entries, torn), damaged=damage)
+    written = await write_document(of, None)
+    assert written.notes == ("2 of its edits are damaged, and left out",)
+    assert json.loads(written.content)["fields"] == {"verdict": "fail"}
 
 
-async def test_without_a_form() -> None:
-    written = await write_document(await sampled(), None)
-    assert (json.loads(written.content), written.form, written.notes) == (CONTENT, "null", ())
+async def test_a_form_that_cannot_be_read() -> None:
+    written = await write_document(past(verdict("pass")), {"id": "x"})
+    assert written.form == "null"
+    assert written.notes[0].startswith("the session's form cannot be read: ")
+    assert json.loads(written.content) == {"fields": {"verdict": "pass"}}
 
 
-async def test_with_a_form_of_another_version() -> None:
-    written = await write_document(await sampled(), {"questions": []})
-    assert (json.loads(written.content), written.form) == (CONTENT, "null")
-    (note,) = written.notes
-    assert note.startswith("the session's form cannot be read: questions: expected none but")
+async def test_a_base_that_the_library_fails_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def failing(_: object) -> None:
+        raise NativeFailure("no")
 
-
-@pytest.mark.usefixtures("way")
-async def test_what_is_left_out_is_told() -> None:
-    found = await stored(sample().get_update(), b"\x05nonsense")
-    damaged = Damage(Position(3), "entry", "its checksum is wrong")
-    written = await write_document(replace(found, damaged=(damaged,)), FORM)
-    assert json.loads(written.content) == CONTENT
-    assert written.notes == ("1 of its edits are damaged, and left out",) * 2
-
-
-async def test_a_snapshot_that_cannot_be_loaded() -> None:
-    found = await sampled()
-    snapshot = Snapshot("d", Position(1), b"\x05nonsense", b"", 1e9)
+    monkeypatch.setattr(document_text, "interleaved", failing)
     with pytest.raises(Unreadable, match="it is damaged"):
-        await write_document(replace(found, snapshot=snapshot, entries=()), FORM)
-
-
-@pytest.mark.usefixtures("way")
-async def test_what_is_as_deep_as_may_be() -> None:
-    doc = sample()
-    inner: Any = 1
-    for _ in range(MAX_DEPTH):
-        inner = [inner]
-    doc.get("deep", type=Map)["down"] = inner
-    written = await write_document(await stored(doc.get_update()), FORM)
-    assert json.loads(written.content) == CONTENT | {"deep": {"down": inner}}
-
-
-async def test_a_worker_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def none(*_: object, **__: object) -> None:
-        raise OSError("no more processes")
-
-    monkeypatch.setattr(document_text, "INLINE", 1)
-    monkeypatch.setattr("anyio.to_process.run_sync", none)
-    with pytest.raises(Unreadable, match="try again"):
-        await write_document(await sampled(), None)
-
-
-async def test_one_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(document_text, "INLINE", 1)
-    monkeypatch.setattr(document_text, "WORKER_SECONDS", 0.0)
-    with pytest.raises(Unreadable, match="too long"):
-        await write_document(await sampled(), None)
+        await write_document(past(verdict("pass")), None)
