@@ -10,7 +10,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import IO, Annotated, Any, TypeVar
 from urllib.parse import quote
 
-import anyio
 import anyio.to_thread
 import typer
+from anyio import from_thread
 
-from persistence.store import HistoryRemoved, Past, Position, Reader, StoredSession
+from persistence.store import HistoryRemoved, Past, Position, Reader, StoredEvent, StoredSession
 from sync.cli import options
 from sync.cli.import_sources import UPDATE_SUFFIX
 from sync.cli.progress import Report, bar
@@ -121,8 +121,11 @@ def export(
         target.check_folder()
     else:
         target.check_file(binary=form in (Format.UPDATE, Format.ARCHIVE))
-    with bar("exporting") as report:
-        job = _Export(choice, target, report)
+    with (
+        target.file(several=form is Format.UPDATE and not single) as file,
+        bar("exporting") as report,
+    ):
+        job = _Export(choice, target, file, report)
         action = {
             Format.JSON: job.json,
             Format.CSV: job.csv,
@@ -132,7 +135,7 @@ def export(
         with_reader(action, options.settings(config, database=database))
     for each in job.damaged:
         typer.echo(f"damaged: {each}", err=True)
-    if job.unreadable:
+    if job.unreadable:  # the others were
         options.failed(f"{len(job.unreadable)} documents could not be exported")
 
 
@@ -178,9 +181,11 @@ class _Target:
             options.failed(f"there is no folder {Path(self.path).parent}")
 
     @contextmanager
-    def file(self) -> Iterator[IO[bytes]]:
-        """What is written comes into its place when all of it was."""
-        if self.path == "-":
+    def file(self, *, several: bool) -> Iterator[IO[bytes]]:
+        """What is written comes into its place when all of it was; not where files are several."""
+        if several:
+            yield io.BytesIO()
+        elif self.path == "-":
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
         else:
@@ -216,50 +221,42 @@ def _whole(path: Path) -> Iterator[IO[bytes]]:
 class _Export:
     """An export under way."""
 
-    def __init__(self, choice: Choice, target: _Target, report: Report) -> None:
+    def __init__(self, choice: Choice, target: _Target, file: IO[bytes], report: Report) -> None:
         self.damaged: list[str] = []
         self.unreadable: list[str] = []
         self._choice = choice
         self._target = target
+        self._file = file
         self._report = report
         self._forms: dict[str, FormDefinition | None] = {}
 
     async def json(self, reader: Reader) -> None:
         """An array of documents, written one after the other."""
-        with ExitStack() as stack:
-            file = await _off(partial(stack.enter_context, self._target.file()))
-            separator = b"[\n"
-            async for past in self._pasts(reader):
-                form = await self._form(reader, past.document)
-                if (told := self._read(past, partial(_json, past, form))) is None:
-                    continue
-                await _off(partial(file.write, separator + told))
+        separator = b"[\n"
+        async for past in self._pasts(reader):
+            form = await self._form(reader, past.document)
+            if (told := self._read(past, partial(_json, past, form))) is not None:
+                await self._write(separator + told)
                 separator = b",\n"
-            await _off(partial(file.write, b"\n]\n" if separator == b",\n" else b"[]\n"))
-            await _off(stack.pop_all().close)
+        await self._write(b"\n]\n" if separator == b",\n" else b"[]\n")
 
     async def csv(self, reader: Reader) -> None:
         """A line for each rating, below a header (RFC 4180)."""
-        with ExitStack() as stack:
-            file = await _off(partial(stack.enter_context, self._target.file()))
-            await _off(partial(file.write, _csv_lines([COLUMNS])))
-            async for past in self._pasts(reader):
-                form = await self._form(reader, past.document)
-                rows = self._read(past, partial(ratings, past, form))
-                if rows:
-                    await _off(partial(file.write, _csv_lines(rows)))
-            await _off(stack.pop_all().close)
+        await self._write(_csv_lines([COLUMNS]))
+        async for past in self._pasts(reader):
+            form = await self._form(reader, past.document)
+            if rows := self._read(past, partial(ratings, past, form)):
+                await self._write(_csv_lines(rows))
 
     async def update(self, reader: Reader) -> None:
         """One document, to a file or stdout."""
         async for past in self._pasts(reader):
             if (now := self._read(past, partial(state, past))) is not None:
                 self._note(now)
-                await _off(partial(self._write, now.update))
+                await self._write(now.update)
 
-    def _write(self, update: bytes) -> None:
-        with self._target.file() as file:
-            file.write(update)
+    async def _write(self, data: bytes) -> None:
+        await _off(partial(self._file.write, data))
 
     async def updates(self, reader: Reader) -> None:
         """Each document to a file of its own."""
@@ -277,32 +274,31 @@ class _Export:
 
     async def archive(self, reader: Reader) -> None:
         """Everything, as of now."""
-        until = await reader.last_position()
-        with ExitStack() as stack:
-            file = await _off(partial(stack.enter_context, self._target.file()))
-            told = {"created": iso(time.time()), "epoch": reader.epoch, "position": until}
-            writer = ArchiveWriter(file, told)
-            await self._archive_documents(reader, writer, until)
-            with writer.part(DELETIONS) as lines:
-                for deletion in await reader.deletions():
-                    lines.write(deletion_line(deletion))
-            await _archive_sessions(reader, writer)
-            await _off(writer.finish)
-            await _off(stack.pop_all().close)
+        await _off(partial(self._write_archive, reader))
 
-    async def _archive_documents(
-        self, reader: Reader, writer: ArchiveWriter, until: Position
-    ) -> None:
-        heads = await reader.heads()
+    def _write_archive(self, reader: Reader) -> None:
+        """On another thread, which asks the loop's to read what it writes."""
+        until = from_thread.run(reader.last_position)
+        told = {"created": iso(time.time()), "epoch": reader.epoch, "position": until}
+        writer = ArchiveWriter(self._file, told)
+        heads = from_thread.run(reader.heads)
         with writer.part(DOCUMENTS) as lines:
             for number, head in enumerate(heads):
                 self._report(number, len(heads))
-                past = await _past(reader, head.document, until)
-                self.damaged += [f"{head.document!r}: {each}" for each in past.damaged]
+                past = from_thread.run(_past, reader, head.document, until)
+                self.damaged += [
+                    f"{head.document!r}: {each.what} {each.position}: {each.reason}"
+                    for each in past.damaged
+                ]
                 if past.base is not None or past.entries:
-                    await _off(partial(lines.write, document_line(past)))
+                    lines.write(document_line(past))
                     for entry in past.entries:
                         lines.write(entry_line(entry))
+        with writer.part(DELETIONS) as lines:
+            for deletion in from_thread.run(reader.deletions):
+                lines.write(deletion_line(deletion))
+        _archive_sessions(reader, writer)
+        writer.finish()
 
     async def _pasts(self, reader: Reader) -> AsyncIterator[Past]:
         names = await self._choice.of(reader)
@@ -339,19 +335,23 @@ async def _past(reader: Reader, document: str, until: Position) -> Past:
         return await reader.past(document)
 
 
-async def _archive_sessions(reader: Reader, writer: ArchiveWriter) -> None:
+def _archive_sessions(reader: Reader, writer: ArchiveWriter) -> None:
     after = 0
     with writer.part(SESSIONS) as lines:
-        while page := await reader.sessions(after=after, limit=PAGE):
+        while page := from_thread.run(reader.sessions, None, after, PAGE):
             for stored in page:
                 lines.write(session_line(stored))
-                offset = stored.truncated
-                while events := await reader.events(stored.session, offset, PAGE):
-                    for event in events:
-                        if event.offset <= stored.top:
-                            lines.write(event_line(event))
-                    offset = events[-1].offset
+                for event in _events(reader, stored):
+                    lines.write(event_line(event))
             after = page[-1].number
+
+
+def _events(reader: Reader, stored: StoredSession) -> Iterator[StoredEvent]:
+    """The events of a session, up to what it was when it was read."""
+    offset = stored.truncated
+    while page := from_thread.run(reader.events, stored.session, offset, PAGE):
+        yield from (event for event in page if event.offset <= stored.top)
+        offset = page[-1].offset
 
 
 def _form_of(stored: StoredSession | None) -> FormDefinition | None:

@@ -1,0 +1,266 @@
+"""``draftsync docs import``: archives, updates, Hocuspocus; all of it, once, and nothing bad."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import zipfile
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from persistence.store import Deletion, Edit, Reader, Store
+from sync.core.content import content
+from sync.inspection.archive import DOCUMENTS, MANIFEST
+from tests.cli.conftest import Run
+from tests.cli.databases import Person, evaluation, everything, held, read, write
+from tests.cli.evaluation import NOON
+
+NEW = "new.db"
+POISON = bytes.fromhex("0102e907000701017200000000")
+"""A block of length 0; it would poison the document (reliability.md, section 1)."""
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    evaluation(tmp_path / "drafts.db")
+    return tmp_path / "drafts.db"
+
+
+@pytest.fixture
+def archive(run: Run, database: Path, tmp_path: Path) -> Path:
+    target = tmp_path / "all.zip"
+    made = ("--all", "--format", "archive", "-o", str(target), "--database", str(database))
+    assert run("docs", "export", *made).exit_code == 0
+    return target
+
+
+@pytest.fixture
+def take(run: Run, tmp_path: Path) -> Callable[..., tuple[int, dict[str, Any], str]]:
+    """Import into a new database; returns the exit code, what is told, and the errors."""
+
+    def take(*arguments: object) -> tuple[int, dict[str, Any], str]:
+        into = ("--json", "--database", str(tmp_path / NEW))
+        result = run("docs", "import", *map(str, arguments), *into)
+        return result.exit_code, json.loads(result.stdout) if result.stdout else {}, result.stderr
+
+    return take
+
+
+Take = Callable[..., tuple[int, dict[str, Any], str]]
+
+
+def test_an_archive_and_back(take: Take, database: Path, archive: Path, tmp_path: Path) -> None:
+    """The same content at every position, authors, times, connections, events, states."""
+    code, told, errors = take(archive)
+    assert (code, errors) == (0, "")
+    assert (told["documents"], told["edits"], told["known"], told["sessions"]) == (3, 8, 0, 1)
+    assert read(tmp_path / NEW, everything) == read(database, everything)
+    sessions = read(tmp_path / NEW, lambda reader: reader.sessions())
+    assert sessions[0].current.epoch != read(database, lambda r: r.sessions())[0].current.epoch
+
+
+def test_importing_twice_adds_nothing(take: Take, archive: Path, tmp_path: Path) -> None:
+    take(archive)
+    before = read(tmp_path / NEW, everything)
+    code, told, errors = take(archive)
+    assert (code, told["edits"], told["known"], told["sessions"]) == (0, 0, 8, 0)
+    assert "the session 's1' is here already" in errors
+    assert read(tmp_path / NEW, everything) == before
+
+
+def test_an_archive_merges(take: Take, archive: Path, tmp_path: Path) -> None:
+    carol = Person("notes/x", "carol", 9)
+
+    async def edit(store: Store) -> None:
+        await store.append([carol.rate("polite", 1, 0)])
+
+    write(tmp_path / NEW, edit)
+    code, told, _ = take(archive)
+    assert (code, told["edits"]) == (0, 8)
+    ratings = held(tmp_path / NEW, "notes/x")["ratings"]
+    assert ratings == {"alice/polite": 5, "bob/polite": 2, "carol/polite": 1}
+
+
+def test_nothing_is_written_in_a_dry_run(take: Take, archive: Path, tmp_path: Path) -> None:
+    async def nothing(_: Store) -> None: ...
+
+    write(tmp_path / NEW, nothing)
+    code, told, _ = take(archive, "--dry-run")
+    assert (code, told["edits"], told["sessions"], told["dry_run"]) == (0, 8, 1, True)
+    assert read(tmp_path / NEW, everything) == {"documents": {}, "sessions": {}, "deletions": []}
+
+
+def test_deletions_come_along(run: Run, take: Take, database: Path, tmp_path: Path) -> None:
+    async def delete(store: Store) -> None:
+        await store.delete(Deletion("notes/x", "root", NOON))
+        await store.delete(Deletion("drafts/s1/c1", "root", NOON))
+        while await store.purge("drafts/s1/c1"):
+            pass
+
+    write(database, delete)
+    target = tmp_path / "all.zip"
+    made = ("--all", "--format", "archive", "-o", str(target), "--database", str(database))
+    assert run("docs", "export", *made).exit_code == 0
+    code, told, errors = take(target)
+    assert (code, told["deletions"], errors) == (0, 2, "")
+    assert read(tmp_path / NEW, everything) == read(database, everything)
+    code, told, errors = take(target)
+    assert (code, told["deletions"], told["edits"]) == (0, 0, 0)
+    assert "it was deleted here by root" in errors
+
+
+def test_thinned_history_comes_as_one_edit(
+    run: Run, take: Take, database: Path, tmp_path: Path
+) -> None:
+    compact = ("notes/x", "--history-seconds", "0", "--database", str(database))
+    assert run("docs", "compact", *compact).exit_code == 0
+    target = tmp_path / "all.zip"
+    made = ("--all", "--format", "archive", "-o", str(target), "--database", str(database))
+    assert run("docs", "export", *made).exit_code == 0
+    code, told, _ = take(target)
+    assert (code, told["edits"]) == (0, 4)
+    assert held(tmp_path / NEW, "notes/x") == held(database, "notes/x")
+
+
+@pytest.mark.parametrize("part", [DOCUMENTS, MANIFEST])
+def test_a_changed_archive_is_refused_whole(
+    take: Take, archive: Path, tmp_path: Path, part: str
+) -> None:
+    changed = tmp_path / "changed.zip"
+    with zipfile.ZipFile(archive) as whole, zipfile.ZipFile(changed, "w") as file:
+        for name in whole.namelist():
+            data = whole.read(name)
+            file.writestr(name, data[:-3] if name == part else data)
+    code, told, errors = take(changed)
+    assert (code, told) == (1, {})
+    assert "changed.zip" in errors
+    assert not (tmp_path / NEW).exists()
+
+
+def test_an_archive_that_was_cut_off(take: Take, archive: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.zip").write_bytes(archive.read_bytes()[:-40])
+    code, _, errors = take(tmp_path / "cut.zip")
+    assert code == 1
+    assert "no whole archive" in errors
+
+
+def test_an_archive_of_a_newer_version(take: Take, tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "newer.zip", "w") as file:
+        file.writestr(MANIFEST, json.dumps({"format": "draftsync-archive", "version": 2}))
+    code, _, errors = take(tmp_path / "newer.zip")
+    assert code == 1
+    assert "it is of version 2" in errors
+
+
+def update(document: str = "notes/x", client: int = 7) -> bytes:
+    person = Person(document, "alice", client)
+    person.rate("polite", 4, 0)
+    person.note("fine", 0)
+    return person.doc.get_update()
+
+
+def test_a_folder_of_updates(take: Take, tmp_path: Path) -> None:
+    """As dumps of y-websocket's leveldb, and as our own export writes them."""
+    folder = tmp_path / "dump"
+    folder.mkdir()
+    (folder / "drafts%2F42.update").write_bytes(update())
+    (folder / "p%C3%A4sst%25.update").write_bytes(update())
+    (folder / "README").write_text("not one of them")
+    code, told, errors = take(folder)
+    assert (code, told["documents"], told["edits"], errors) == (0, 2, 2, "")
+    assert held(tmp_path / NEW, "drafts/42") == content(update())
+    assert held(tmp_path / NEW, "pässt%") == content(update())
+    edit = read(tmp_path / NEW, partial(first_edit, "drafts/42"))
+    assert edit.author == "operator"
+    assert [each.introduced for each in edit.clients] == [True]
+    assert take(folder)[1]["known"] == 2
+
+
+async def first_edit(document: str, reader: Reader) -> Edit:
+    return (await reader.past(document)).entries[0].edit
+
+
+def test_an_export_of_long_names_and_back(run: Run, take: Take, tmp_path: Path) -> None:
+    name = "é" * 100 + "/..."
+
+    async def edit(store: Store) -> None:
+        await store.append([Edit(name, update(), "alice", (), NOON)])
+
+    write(tmp_path / "drafts.db", edit)
+    made = ("--all", "--format", "update", "-o", str(tmp_path / "out"))
+    assert run("docs", "export", *made, "--database", str(tmp_path / "drafts.db")).exit_code == 0
+    assert take(tmp_path / "out")[1]["edits"] == 1
+    assert held(tmp_path / NEW, name) == content(update())
+
+
+def test_one_file_by_another_name(take: Take, tmp_path: Path) -> None:
+    (tmp_path / "dump.bin").write_bytes(update())
+    assert take(tmp_path / "dump.bin", "--name", "drafts/100%")[0] == 0
+    assert held(tmp_path / NEW, "drafts/100%") == content(update())
+
+
+def hocuspocus(path: Path, **documents: bytes) -> Path:
+    """A database as extension-sqlite of Hocuspocus makes it."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            'CREATE TABLE IF NOT EXISTS "documents" '
+            '("name" varchar(255) NOT NULL, "data" blob NOT NULL, UNIQUE(name))'
+        )
+        connection.executemany("INSERT INTO documents VALUES (?, ?)", documents.items())
+        connection.commit()
+    return path
+
+
+def test_a_hocuspocus_database(take: Take, tmp_path: Path) -> None:
+    path = hocuspocus(tmp_path / "db.sqlite", **{"a/1": update(), "b": update(client=9)})
+    code, told, errors = take(path)
+    assert (code, told["edits"], errors) == (0, 2, "")
+    assert held(tmp_path / NEW, "a/1") == held(tmp_path / NEW, "b") == content(update())
+
+
+def test_what_is_bad_is_named_and_the_rest_imported(take: Take, tmp_path: Path) -> None:
+    gap = Person("x", "alice", 7)
+    gap.rate("polite", 1, 0)
+    late = gap.rate("polite", 2, 0).update
+    documents = {"good": update(), "poison": POISON, "gap": late, "a//b": update(), "cut": b"\x01"}
+    code, told, errors = take(hocuspocus(tmp_path / "db.sqlite", **documents))
+    assert (code, told["edits"], len(told["refused"])) == (1, 1, 4)
+    assert "a struct of length 0" in errors
+    assert "it stands on edits that are not there, of clients [7]" in errors
+    assert "segment" in errors
+    assert "4 could not be imported" in errors
+    assert held(tmp_path / NEW, "good") == content(update())
+    assert read(tmp_path / NEW, lambda r: r.head("poison")) is None
+
+
+def test_a_document_that_is_too_large(run: Run, tmp_path: Path) -> None:
+    person = Person("x", "alice", 7)
+    person.note("long " * 1_000, 0)
+    (tmp_path / "x.update").write_bytes(person.doc.get_update())
+    (tmp_path / "draftsync.toml").write_text("document_limit = 1024\n")
+    result = run("docs", "import", "x.update", "--database", NEW)
+    assert result.exit_code == 1
+    assert "documents are of no more than 1,024" in result.stderr
+
+
+def test_what_is_no_source(take: Take, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "x.update").write_bytes(update())
+    with closing(sqlite3.connect(tmp_path / "other.db")) as other:
+        other.execute("CREATE TABLE letters (text)")
+    for arguments, code, says in [
+        ((tmp_path / "none",), 1, "cannot be read"),
+        ((tmp_path / "empty",), 1, "has no files that end in .update"),
+        ((tmp_path / "other.db",), 1, "not one of Hocuspocus"),
+        ((tmp_path / "x.update", "--name", "a//b"), 2, "segment"),
+        ((tmp_path / "x.update", tmp_path / "x.update", "--name", "a"), 1, "one update file"),
+    ]:
+        failed, told, errors = take(*arguments)
+        assert (failed, told) == (code, {}), says
+        assert says in errors
+    assert not (tmp_path / NEW).exists()
