@@ -195,7 +195,7 @@ def _reverted(
 
     None where there is nothing to change.
     """
-    from sync.core.restoring import restoration  # AWAITING-B
+    from sync.core.restoring import restoration  # noqa: PLC0415
 
     wanted = replay(base, updates).document.encode()
     changes = difference(content(current), content(wanted))

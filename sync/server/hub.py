@@ -638,8 +638,9 @@ async def open_hub(
     ``revocations``: those that the verifier knows, too. Raises StoreUnavailable.
     """
     async with anyio.create_task_group() as tasks:
-        hub = Hub(store, verifier, tasks, limits or HubLimits(), revocations or Revocations())
-        # revocations are read here as soon as stores keep them: await hub.revoking.load()
+        known = Revocations() if revocations is None else revocations
+        hub = Hub(store, verifier, tasks, limits or HubLimits(), known)
+        await hub.revoking.load()
         writing = anyio.CancelScope(shield=True)
         tasks.start_soon(_write_within, writing, hub.journal)
         try:

@@ -181,7 +181,7 @@ async def test_it_is_as_it_was_when_it_cannot_be_written() -> None:
         async def full(_deletion: object) -> bool:
             raise DISK_FULL
 
-        store.delete = full  # type: ignore[method-assign] # a disk
+        store.delete = full  # type: ignore[method-assign,assignment] # a disk
         with pytest.raises(StoreUnavailable):
             await deleting(office).delete(DRAFT, "ada")
         assert (await alice.ended()).code == 1013, "come again"
@@ -227,7 +227,7 @@ async def test_a_server_that_stops_meanwhile_says_so() -> None:
             await disk.wait()
             return True
 
-        store.delete = stuck  # type: ignore[method-assign] # a disk
+        store.delete = stuck  # type: ignore[method-assign,assignment] # a disk
         tasks.start_soon(delete, office)
         await eventually(lambda: office.hub.rooms[DRAFT].going)
     assert len(errors) == 1

@@ -9,13 +9,14 @@ from typing import Annotated, Any, TypeVar
 
 import anyio
 from fastapi import Depends, Header, Request
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from auth.access import Identity
 from sync.server.admission import Admission
 from sync.server.api.event_stream import Streams
 from sync.server.api.problems import RETRY_SECONDS, Refusal, invalid
+from sync.server.api.requests import Request as Body
 from sync.server.hub import Hub
 from sync.server.metrics import Metrics
 from sync.server.monitoring import Monitor
@@ -32,7 +33,7 @@ COMMIT_SECONDS = 10.0
 """How long a request waits for the disk."""
 
 T = TypeVar("T")
-Model = TypeVar("Model", bound=BaseModel)
+Model = TypeVar("Model", bound=Body)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,15 +92,15 @@ def body_of(model: type[Model]) -> Callable[..., Awaitable[Model]]:
     return body
 
 
-def takes(model: type[BaseModel], example: object) -> dict[str, Any]:
+def takes(model: type[Body], example: object) -> dict[str, Any]:
     """The same for the OpenAPI document."""
     schema = {"$ref": f"#/components/schemas/{model.__name__}"}
     content = {"application/json": {"schema": schema, "example": example}}
     return {"requestBody": {"content": content, "required": _needed(model)}}
 
 
-def _needed(model: type[BaseModel]) -> bool:
-    return any(each.is_required() for each in model.model_fields.values())
+def _needed(model: type[Body]) -> bool:
+    return model.needed or any(each.is_required() for each in model.model_fields.values())
 
 
 def _check_media_type(request: Request) -> None:

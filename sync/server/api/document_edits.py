@@ -16,20 +16,21 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from auth.access import Access, Identity
-from persistence.store import Head, HistoryRemoved, Past, Position
-from sync.core.errors import Deleted, Forbidden, MalformedMessage, UnknownDocument
+from persistence.store import Past, Position
+from sync.core.errors import Forbidden, MalformedMessage
 from sync.core.names import DocumentName
 from sync.core.yprotocol import decode_state_vector
-from sync.inspection.asking import parse_at, resolve
+from sync.inspection.asking import parse_at
 from sync.server import document_edits
 from sync.server.api.context import Asker, Context, Parts, body_of, content_of, in_time, takes
-from sync.server.api.document_names import Document
+from sync.server.api.document_access import At, head_of, past_of, something_of, unreadable
+from sync.server.api.document_names import EXAMPLE, Document
 from sync.server.api.problems import (
-    MEDIA_TYPE,
     RETRY_SECONDS,
     Fault,
     Refusal,
     described,
+    described_anew,
     problem,
 )
 from sync.server.api.requests import Request, whole
@@ -103,19 +104,6 @@ class Restoring(Request):
         return parse_at(self.time) if self.time else self.position
 
 
-def _conflict(description: str, detail: str, **more: str) -> dict[int | str, dict[str, Any]]:
-    told = described(409)
-    content = told[409]["content"][MEDIA_TYPE]
-    content["example"] = {
-        "type": "about:blank",
-        "title": "Conflict",
-        "status": 409,
-        "detail": detail,
-    } | more
-    told[409]["description"] = description
-    return told
-
-
 _EDITS = {
     "requestBody": {
         "required": True,
@@ -139,6 +127,12 @@ _UPDATE_HEADERS = {
     },
 }
 
+_REMOVED = {
+    "detail": f"{EXAMPLE!r} cannot be read as it was at position 12: its history up to position "
+    "4600 was removed by retention; ask for position 4600 or later",
+    "earliest": 4600,
+}
+
 T = TypeVar("T")
 
 
@@ -156,11 +150,14 @@ T = TypeVar("T")
             "content": {"application/json": {"example": {"position": 4712}}},
         },
         **described(400, 401, 403, 404, 408, 413, 415, 503),
-        **_conflict(
+        **described_anew(
+            409,
             "It stands on edits that are not here, and nothing of it was taken: send what is "
             "missing at `state_vector`. Or the document's session is stopped.",
-            "the update stands on edits that this document does not have",
-            state_vector="AA",
+            {
+                "detail": "the update stands on edits that this document does not have",
+                "state_vector": "AA",
+            },
         ),
     },
     openapi_extra=_EDITS,
@@ -247,11 +244,7 @@ def _check_writer(who: Identity, document: DocumentName) -> None:
         },
         304: {"description": "It is as it was."},
         **described(401, 403, 404, 422, 503),
-        **_conflict(
-            "That part of the history was removed.",
-            "'drafts/refunds-7/refund-042' cannot be read as it was at position 3: its history up "
-            "to 4000 was removed by retention; ask for 4000 or later",
-        ),
+        **described_anew(409, "That part of the history was removed.", _REMOVED),
     },
 )
 async def get_document_update(
@@ -266,14 +259,7 @@ async def get_document_update(
             examples=["AA"],
         ),
     ] = None,
-    at: Annotated[
-        str | None,
-        Query(
-            description="As it was: a position, or a time (ISO 8601, in UTC unless it says "
-            "otherwise). Left out: as it is on disk now.",
-            examples=["4711"],
-        ),
-    ] = None,
+    at: At = None,
     if_none_match: Annotated[
         str | None, Header(description="`ETag` of an answer that you have.")
     ] = None,
@@ -281,26 +267,33 @@ async def get_document_update(
     """Read a document as one Yjs update, as far as it is saved. Applied to an empty Yjs document
     it makes the same. Administrators may read what is deleted, until it is purged.
     """
-    if who.document_access(document) is Access.NONE:
-        raise Forbidden(f"this token gives no right to the document {document!r}")
-    state_vector, point = _state_vector(sv), _point(at)
-    head = await _head(parts, document)
-    if head.deleted is not None and not who.administrator:
-        raise Deleted
-    store = parts.sessions.store
-    position = await in_time(resolve(store, document, point))
-    etag = _etag(f"{store.epoch} {min(position or head.head, head.head)} {sv}")
-    if position is None and _matches(if_none_match, etag):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
-    past = await _past(parts, document, position)
-    etag = _etag(f"{store.epoch} {past.position} {sv}")
+    state_vector = _state_vector(sv)
+    head = await head_of(parts, who, document, history=True)
+    if at is None:
+        etag = _etag(parts, head.head, sv)
+        if _matches(if_none_match, etag):
+            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+        past = await _newest(parts, document)
+    else:
+        past = await something_of(parts, head, at)
+    etag = _etag(parts, past.position, sv)
     if _matches(if_none_match, etag):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
-    update, lost = await _readable(document_edits.update_of(past, state_vector))
+    try:
+        update, lost = await document_edits.update_of(past, state_vector)
+    except Unreadable as error:
+        raise unreadable(error) from None
     headers = {"ETag": etag, POSITION_HEADER: str(past.position)}
     if lost:
         headers[NOTE_HEADER] = f"{lost} of its edits are damaged, and left out"
     return Response(update, media_type=BYTES, headers=headers)
+
+
+async def _newest(parts: Context, document: DocumentName) -> Past:
+    """What it is: from its last snapshot, and not, as its history, from its first edit."""
+    stored = await in_time(parts.sessions.store.load(document))
+    head = stored.head
+    return Past(document, stored.snapshot, stored.entries, head, head, stored.damaged)
 
 
 def _state_vector(given: str | None) -> bytes | None:
@@ -311,53 +304,15 @@ def _state_vector(given: str | None) -> bytes | None:
         decoded = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
         decode_state_vector(decoded)
     except (binascii.Error, ValueError, MalformedMessage):
-        raise _wrong("sv", "expected a state vector as Yjs encodes it, in base64url") from None
+        detail = "expected a state vector as Yjs encodes it, in base64url"
+        faults = [Fault(detail=detail, parameter="sv")]
+        status = HTTPStatus.UNPROCESSABLE_ENTITY
+        raise Refusal(status, f"sv: {detail}", errors=faults) from None
     return decoded
 
 
-def _point(given: str | None) -> int | float | None:
-    if given is None:
-        return None
-    try:
-        return parse_at(given)
-    except ValueError as error:
-        raise _wrong("at", str(error)) from None
-
-
-def _wrong(parameter: str, detail: str) -> Refusal:
-    faults = [Fault(detail=detail, parameter=parameter)]
-    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, f"{parameter}: {detail}", errors=faults)
-
-
-async def _head(parts: Context, document: DocumentName) -> Head:
-    head = await in_time(parts.sessions.store.head(document))
-    if head is None:
-        raise UnknownDocument(document)
-    return head
-
-
-async def _past(parts: Context, document: DocumentName, position: Position | None) -> Past:
-    try:
-        if position is not None:
-            return await in_time(parts.sessions.store.past(document, position))
-    except HistoryRemoved as error:
-        raise Refusal(HTTPStatus.CONFLICT, str(error)) from None
-    stored = await in_time(parts.sessions.store.load(document))  # from its last snapshot
-    return Past(document, stored.snapshot, stored.entries, stored.head, stored.head, stored.damaged)
-
-
-async def _readable(reading: Awaitable[T]) -> T:
-    try:
-        return await reading
-    except Unreadable as error:
-        raise Refusal(
-            HTTPStatus.SERVICE_UNAVAILABLE,
-            f"this document cannot be read now: {error}",
-            headers={"Retry-After": str(RETRY_SECONDS)},
-        ) from None
-
-
-def _etag(text: str) -> str:
+def _etag(parts: Context, position: Position, state_vector: str | None) -> str:
+    text = f"{parts.sessions.store.epoch} {position} {state_vector}"
     return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
 
 
@@ -381,10 +336,11 @@ def _matches(given: str | None, etag: str) -> bool:
             "content": {"application/json": {"example": {"position": 4712, "changes": 3}}},
         },
         **described(400, 401, 403, 404, 408, 413, 415, 422, 503),
-        **_conflict(
+        **described_anew(
+            409,
             "That part of the history was removed; or it is not deleted, and nothing says what it "
             "is to be again; or its session is stopped.",
-            "it is not deleted: there is nothing to bring back",
+            {"detail": "it is not deleted: there is nothing to bring back"},
         ),
     },
     openapi_extra=takes(Restoring, {"position": 4000}),
@@ -407,17 +363,15 @@ async def restore_document(
     if given.at is None:
         return JSONResponse(await _bring_back(parts, document, who))
     _check_writer(who, document)
-    if (await _head(parts, document)).deleted is not None:
-        raise Deleted("it is deleted: restore it without a position first, as an administrator")
-    position = await in_time(resolve(parts.sessions.store, document, given.at))
-    past = await _past(parts, document, position)
+    head = await head_of(parts, who, document)
+    past = await past_of(parts, head, given.at)
     try:
-        stands, changes = await _in_time(
-            _readable(document_edits.restore(parts.hub, document, who, past))
-        )
+        position, changes = await _in_time(document_edits.restore(parts.hub, document, who, past))
     except document_edits.Ended as error:
         _refuse(error.verdict)
-    return JSONResponse({"position": stands, "changes": changes})
+    except Unreadable as error:
+        raise unreadable(error) from None
+    return JSONResponse({"position": position, "changes": changes})
 
 
 async def _bring_back(parts: Context, document: DocumentName, who: Identity) -> dict[str, int]:
@@ -438,9 +392,10 @@ async def _bring_back(parts: Context, document: DocumentName, who: Identity) -> 
     responses={
         204: {"description": "It is deleted, on disk and for everybody who had it open."},
         **described(401, 403, 404, 422, 503),
-        **_conflict(
+        **described_anew(
+            409,
             "It is not deleted, and is to be purged.",
-            "delete it first: what is not deleted is not purged",
+            {"detail": "delete it first: what is not deleted is not purged"},
         ),
     },
 )

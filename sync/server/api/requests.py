@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
@@ -49,6 +49,9 @@ class Request(BaseModel):
     """A body."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    needed: ClassVar[bool] = False
+    """Something must be said, though nothing of it must be."""
 
 
 def role_of(word: RoleWord) -> Role:

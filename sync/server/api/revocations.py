@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
@@ -33,6 +33,7 @@ class Revoking(Request):
     """What is revoked: one of the two."""
 
     model_config = ConfigDict(json_schema_extra=_one_of_two)
+    needed: ClassVar[bool] = True
 
     sub: Subject = Field("", description="All tokens of this subject that there are so far.")
     jti: Subject = Field("", description="The one token of this id.")
