@@ -90,7 +90,7 @@ class Stroke:
     """One edit of a history; ``after`` are seconds since the one before."""
 
     update: bytes
-    person: int
+    author: str
     clients: tuple[ClientRange, ...]
     after: float
     offline: bool
@@ -119,10 +119,11 @@ class Person:
 def history(rng: random.Random, edits: int) -> list[Stroke]:
     """What three people did to a draft."""
     people = [Person(rng.getrandbits(31)) for _ in range(3)]
+    subjects = rng.sample(PEOPLE, 3)
     server, made, who = Document(), list[Stroke](), 0
     while len(made) < edits:
         who = rng.randrange(3)
-        for step in _sitting(rng, people[who].doc, PEOPLE[who]):
+        for step in _sitting(rng, people[who].doc, subjects[who]):
             step()
             update = people[who].sent.pop()
             footprint = inspect(update, 3)
@@ -135,7 +136,7 @@ def history(rng: random.Random, edits: int) -> list[Stroke]:
             number = len(made) + 1
             whole = (server.encode(), server.state_vector()) if number % TAIL == 0 else None
             pause = rng.expovariate(1 / 3.0) if made else 0.0
-            made.append(Stroke(update, who, clients, pause, rng.random() < 0.02, whole))
+            made.append(Stroke(update, subjects[who], clients, pause, rng.random() < 0.02, whole))
             if len(made) == edits:
                 break
         if made:
@@ -145,7 +146,7 @@ def history(rng: random.Random, edits: int) -> list[Stroke]:
 
 def _later(stroke: Stroke, seconds: float) -> Stroke:
     return Stroke(
-        stroke.update, stroke.person, stroke.clients, stroke.after + seconds,
+        stroke.update, stroke.author, stroke.clients, stroke.after + seconds,
         stroke.offline, stroke.whole,
     )  # fmt: skip
 
@@ -190,7 +191,7 @@ async def fill(store: Store, documents: int = 10_000, edits: int = 1_000_000, se
     work = []
     for name, length in zip(names(documents), wanted, strict=True):
         made = rng.choice(ordinary if length <= len(ordinary[0]) else longest)
-        work.append((name, made[:length], rng.randrange(5)))
+        work.append((name, made[:length]))
     clock, written = BEGAN, 0
     for first in range(0, documents, TOGETHER):
         group = work[first : first + TOGETHER]
@@ -203,14 +204,15 @@ async def fill(store: Store, documents: int = 10_000, edits: int = 1_000_000, se
 _Told = tuple[Edit, tuple[bytes, bytes] | None]
 
 
-def _edits_of(group: list[tuple[str, list[Stroke], int]], began: float) -> Iterator[_Told]:
-    for number, (name, strokes, shift) in enumerate(group):
+def _edits_of(group: list[tuple[str, list[Stroke]]], began: float) -> Iterator[_Told]:
+    for number, (name, strokes) in enumerate(group):
         at = began + 7.0 * number
         for count, stroke in enumerate(strokes):
             at += stroke.after
-            person = PEOPLE[(stroke.person + shift) % len(PEOPLE)]
             connection = 1 + crc32(name.encode()) % 2**30 + count // 40
-            made = Edit(name, stroke.update, person, stroke.clients, at, connection, stroke.offline)
+            made = Edit(
+                name, stroke.update, stroke.author, stroke.clients, at, connection, stroke.offline
+            )
             yield made, stroke.whole
 
 

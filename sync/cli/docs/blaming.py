@@ -17,7 +17,7 @@ from sync.cli.docs.asked import (
     past,
     tell_damage,
 )
-from sync.cli.docs.changes import value
+from sync.cli.docs.changes import sides, value
 from sync.core.errors import NativeFailure
 from sync.forms.definition import FormDefinition
 from sync.inspection.blame import Blame, Overruled
@@ -67,7 +67,7 @@ def _grid(fields: list[Blame], form: FormDefinition | None) -> screen.Grid:
     )
     for each in fields:
         now = "(removed)" if value(each.value) == screen.NOTHING else value(each.value)
-        was = value(each.before)
+        was = value(sides(each.before, each.value)[0])
         who = each.author or _UNKNOWN
         grid.add(label(each.place, form), now, was, who, screen.second(each.time), _how(each))
         for row in _below(each):

@@ -14,10 +14,15 @@ _AROUND = 16  # characters before and behind what changed in a text
 
 def told(change: Change, form: FormDefinition | None) -> str:
     """Such as ``Accuracy · alice: 3 → 4``."""
-    before, after = change.before, change.after
-    if isinstance(before, str) and isinstance(after, str):
-        before, after = _middle(before, after)
+    before, after = sides(change.before, change.after)
     return f"{label(change.place, form)}: {value(before)} → {value(after)}"
+
+
+def sides(before: object, after: object) -> tuple[object, object]:
+    """Two values; of two texts no more than where they differ."""
+    if isinstance(before, str) and isinstance(after, str):
+        return _middle(before, after)
+    return before, after
 
 
 def value(given: object, width: int = _WIDTH) -> str:

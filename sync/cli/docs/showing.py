@@ -59,7 +59,7 @@ def show(
         held = run_deep(lambda: state(found))
     except NativeFailure as failure:
         options.failed(f"the document {name!r} cannot be read: {failure}")
-    kinds = run_deep(lambda: root_kinds(held.update)) if raw else {}
+    kinds = run_deep(lambda: _kinds(held)) if raw else {}
     draft = view(form, held.content) if form is not None and not raw else None
     if json_output:
         echo_json(_json(held, epoch, found, draft, kinds))
@@ -68,12 +68,17 @@ def show(
     tell_damage(held.damaged)
 
 
+def _kinds(held: State) -> dict[str, str]:
+    """The types of the roots: array, map, text, xmlfragment."""
+    return {name: kind.__name__.lower() for name, kind in root_kinds(held.update).items()}
+
+
 def _json(
-    held: State, epoch: str, found: Past, draft: DraftView | None, kinds: dict[str, Any]
+    held: State, epoch: str, found: Past, draft: DraftView | None, kinds: dict[str, str]
 ) -> dict[str, Any]:
     told = held.to_json() | {"epoch": epoch}
     if kinds:
-        told["types"] = dict(kinds)
+        told["types"] = kinds
     if draft is not None:
         told["form"] = draft.to_json()
     if found.deleted is not None:
@@ -92,10 +97,10 @@ def _heading(held: State, found: Past) -> Iterator[screen.Line]:
         yield screen.line(told, "bold red")
 
 
-def _raw(held: State, kinds: dict[str, Any]) -> Iterator[screen.Grid]:
+def _raw(held: State, kinds: dict[str, str]) -> Iterator[screen.Grid]:
     grid = screen.Grid("root", "type", "value", whole=("type",))
     for root, value in held.content.items():
-        grid.add(root, str(kinds.get(root, "")), words([value])[1:-1])
+        grid.add(root, kinds.get(root, ""), words([value])[1:-1])
     yield grid
 
 
