@@ -5,10 +5,19 @@ from __future__ import annotations
 import sqlite3
 from dataclasses import dataclass, field
 
-from persistence.history import MOST_BYTES
-from persistence.sqlite import names
+from persistence.history import MOST_BYTES, entry_info
+from persistence.sqlite import deletions, names
 from persistence.sqlite.names import Authors, Kind
-from persistence.sqlite.queries import MISSING, TORN, UNFIT, find_tally, one_moment
+from persistence.sqlite.queries import (
+    ASIDE,
+    FAR,
+    MISSING,
+    TORN,
+    UNFIT,
+    find_tally,
+    one_moment,
+    put_aside,
+)
 from persistence.sqlite.rows import ENTRY_COLUMNS, Document, Link, Tally, open_entry
 from persistence.store import NOWHERE, Damage, EntryInfo, History, Position
 
@@ -26,7 +35,8 @@ def history(
     with one_moment(connection):
         found = names.find(connection, Kind.DOCUMENT, name)
         damage = [] if found.whole else [Damage(NOWHERE, "name", TORN)]
-        if found.id is None:
+        deleted = deletions.find(connection, name)
+        if found.id is None or (deleted and deleted.purged):
             return History(name, (), tuple(damage), NOWHERE, None)
         document = Document.of(found.id, name)
         tally, reason = find_tally(connection, document)
@@ -49,6 +59,7 @@ class _Page:
     entries: list[EntryInfo] = field(default_factory=list)
     unfit: set[int] = field(default_factory=set)
     missing: set[int] = field(default_factory=set)
+    aside: set[int] = field(default_factory=set)
     next: Position | None = None
 
     def take(self, position: int, link: Link | None, sound: int) -> int:
@@ -59,22 +70,23 @@ class _Page:
             return sound
         if link.previous != sound and link.previous > self.start:
             self.missing.add(link.previous)
-        (found, edit) = link.entry
-        self.entries.append(EntryInfo(found, edit.author, edit.received_at, len(edit.update)))
-        return found
+        self.entries.append(entry_info(*link.entry))
+        return link.entry.position
 
     def finish(self, tally: Tally | None, sound: int) -> None:
         """Nothing is behind it: the tally knows whether something should be."""
         if tally is not None and tally.head > max(sound, self.start):
             self.missing.add(tally.head)
 
-    def explain(self, tally: Tally | None) -> None:
-        """Keep as missing only what cannot be told otherwise."""
-        self.missing -= self.unfit | {tally.thinned if tally else NOWHERE}
+    def explain(self, tally: Tally | None, aside: set[int]) -> None:
+        """Keep as missing only what cannot be told otherwise; ``aside``: what is in quarantine."""
+        self.missing -= self.unfit | aside | {tally.thinned if tally else NOWHERE}
+        self.aside = aside - self.unfit - {each.position for each in self.entries}
 
     def damage(self) -> list[Damage]:
         told = [Damage(Position(each), "entry", UNFIT) for each in self.unfit]
         told += [Damage(Position(each), "entry", MISSING) for each in self.missing]
+        told += [Damage(Position(each), "entry", ASIDE) for each in self.aside]
         told += [Damage(Position(self.last), "name", TORN)] * self.torn
         return sorted(told, key=lambda one: one.position)
 
@@ -100,6 +112,6 @@ def _read(
         size += len(row[-1])
     else:
         page.finish(tally, sound)
-    page.explain(tally)
+    page.explain(tally, put_aside(connection, document, after, page.next or FAR))
     page.torn = len(authors.torn)
     return page

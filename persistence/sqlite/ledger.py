@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from persistence.checks import check_name
-from persistence.sqlite import names, queries
+from persistence.sqlite import meta, names, queries
 from persistence.sqlite.names import Authors, Kind
 from persistence.sqlite.rows import Author, Document, Row, Tally, entry_row, tally_row
 from persistence.store import NOWHERE, Edit, Position, to_milliseconds
@@ -60,7 +60,7 @@ class Ledger:
     @classmethod
     def open(cls, connection: sqlite3.Connection) -> Ledger:
         """Look into a file, and count what its tallies do not know yet."""
-        written = queries.read_meta(connection, "last_position")
+        written = meta.read_meta(connection, "last_position")
         ledger = cls(connection, Position(int(written or 0)))
         for id_ in queries.behind(connection):
             if (document := names.document(connection, id_)) is not None:
@@ -87,7 +87,7 @@ class Ledger:
     def _recall(self, document: Document) -> Tally:
         tally, written = queries.current_tally(self._connection, self._authors_by_id, document)
         self._documents[document.name] = tally
-        if not written:
+        if not written and tally.head:
             self._behind.add(document.name)
         self._step_over(document)
         return tally

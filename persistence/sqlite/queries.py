@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from persistence.sqlite import names
+from persistence.sqlite import deletions, names
+from persistence.sqlite.meta import read_meta as read_meta  # the checkup asks here for it
 from persistence.sqlite.names import Authors, Kind
 from persistence.sqlite.rows import (
+    BASES,
     ENTRY_COLUMNS,
     SNAPSHOT_COLUMNS,
     TALLY_COLUMNS,
@@ -18,13 +20,13 @@ from persistence.sqlite.rows import (
     Link,
     Tally,
     open_entry,
-    open_meta,
     open_snapshot,
     open_tally,
 )
 from persistence.store import (
     NOWHERE,
     Damage,
+    Deletion,
     Head,
     Position,
     Snapshot,
@@ -34,7 +36,7 @@ from persistence.store import (
 )
 
 _ENTRIES = f"""
-    SELECT {ENTRY_COLUMNS} FROM entries WHERE document = ? AND position > ?
+    SELECT {ENTRY_COLUMNS} FROM entries WHERE document = ? AND position > ? AND position <= ?
     ORDER BY position"""  # noqa: S608 -- only our own column names
 _ENTRIES_ANYWHERE = _ENTRIES.replace("document =", "+document =")
 """The same rows, looked for in the whole table: where a key is damaged, the search by keys may end
@@ -42,6 +44,10 @@ before those behind it."""
 _TALLY = f"SELECT {TALLY_COLUMNS} FROM tallies WHERE document = ?"  # noqa: S608
 _TALLIES = f"SELECT {TALLY_COLUMNS} FROM tallies"  # noqa: S608
 _SNAPSHOT = f"SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE document = ?"  # noqa: S608
+_BASE = f"SELECT {SNAPSHOT_COLUMNS} FROM bases WHERE document = ?"  # noqa: S608
+_ASIDE = """
+    SELECT position FROM quarantine
+    WHERE name = ? AND source = 'entries' AND position > ? AND position <= ?"""
 _BEHIND = """
     SELECT json_group_array(document) FROM tallies
     WHERE EXISTS (SELECT 1 FROM entries
@@ -49,7 +55,11 @@ _BEHIND = """
 
 UNFIT = "its checksum does not fit"
 MISSING = "its row is missing"
+ASIDE = "it was damaged, and is in quarantine"
 TORN = "one of its two copies is damaged"
+
+FAR = 2**63 - 1
+"""No position is behind it."""
 
 
 @contextmanager
@@ -68,8 +78,9 @@ def load(connection: sqlite3.Connection, authors: Authors, name: str) -> StoredD
     with one_moment(connection):
         found = names.find(connection, Kind.DOCUMENT, name)
         torn = () if found.whole else (Damage(NOWHERE, "name", TORN),)
-        if found.id is None:
-            return StoredDocument(name, None, (), NOWHERE, torn)
+        deleted = deletions.find(connection, name)
+        if found.id is None or (deleted and deleted.purged):
+            return StoredDocument(name, None, (), NOWHERE, torn, deleted=deleted)
         document = Document.of(found.id, name)
         tally, reason = find_tally(connection, document)
         snapshot, damaged = _find_snapshot(connection, document, tally)
@@ -85,6 +96,7 @@ def load(connection: sqlite3.Connection, authors: Authors, name: str) -> StoredD
         chain.head,
         (*torn, *damaged, *chain.damage),
         Position(tally.thinned) if tally else NOWHERE,
+        deleted,
     )
 
 
@@ -105,6 +117,12 @@ def find_snapshot(connection: sqlite3.Connection, document: Document) -> Snapsho
     return open_snapshot(rows[0], document) if rows else None
 
 
+def find_base(connection: sqlite3.Connection, document: Document) -> Snapshot | None:
+    """Return what the document was where its history begins, if that was kept and is sound."""
+    rows = connection.execute(_BASE, (document.id,)).fetchall()
+    return open_snapshot(rows[0], document, BASES) if rows else None
+
+
 def _find_snapshot(
     connection: sqlite3.Connection, document: Document, tally: Tally | None
 ) -> tuple[Snapshot | None, tuple[Damage, ...]]:
@@ -123,6 +141,14 @@ def _find_snapshot(
 # The chain of entries
 
 
+class Stretch(NamedTuple):
+    """The positions ``start < position <= end``, and which of them are in quarantine."""
+
+    start: int
+    end: int
+    aside: set[int]
+
+
 class Chain(NamedTuple):
     """The sound entries behind a position, in order, and what is wrong with the others."""
 
@@ -137,12 +163,23 @@ def read_chain(
     document: Document,
     start: int,
     tally: Tally | None,
+    end: int = FAR,
 ) -> Chain:
-    """Read the entries of a document behind ``start``, and miss those that others point at."""
-    chain = _read_chain(connection, _ENTRIES, authors, document, start, tally)
+    """Read the entries of a document behind ``start``, and miss those that others point at.
+
+    Up to ``end``: then the head of the tally is to be the last one there.
+    """
+    stretch = Stretch(start, end, put_aside(connection, document, start, end))
+    chain = _read_chain(connection, _ENTRIES, authors, document, stretch, tally)
     if any(damage.reason == MISSING for damage in chain.damage):
-        chain = _read_chain(connection, _ENTRIES_ANYWHERE, authors, document, start, tally)
+        chain = _read_chain(connection, _ENTRIES_ANYWHERE, authors, document, stretch, tally)
     return chain
+
+
+def put_aside(connection: sqlite3.Connection, document: Document, start: int, end: int) -> set[int]:
+    """Return the positions of entries that were damaged, and are in quarantine."""
+    rows = connection.execute(_ASIDE, (document.name, start, end))
+    return {position for (position,) in rows}
 
 
 def _read_chain(
@@ -150,15 +187,16 @@ def _read_chain(
     sql: str,
     authors: Authors,
     document: Document,
-    start: int,
+    stretch: Stretch,
     tally: Tally | None,
 ) -> Chain:
     authors.begin()
+    start, end, aside = stretch
     links: list[Link] = []
     unfit: set[int] = set()
     loose: set[int] = set()  # what entries point at that is not the one before them
     last = start
-    for row in connection.execute(sql, (document.id, start)):
+    for row in connection.execute(sql, (document.id, start, end)):
         link = open_entry(row, document, authors)
         if link is None:
             unfit.add(row[1])
@@ -169,9 +207,11 @@ def _read_chain(
         links.append(link)
     head = _head(tally, last, max(unfit, default=NOWHERE))
     damage = [Damage(head, "name", TORN) for _ in authors.torn]
-    if unfit or loose or head != last:
+    if unfit or loose or aside or head != last:
         before = {NOWHERE, start, tally.thinned if tally else NOWHERE}
-        missing = (loose | {head}) - {link.entry.position for link in links} - unfit - before
+        there = {link.entry.position for link in links} | unfit
+        missing = (loose | {head}) - there - before - aside
+        damage += [Damage(Position(position), "entry", ASIDE) for position in aside - there]
         damage += [Damage(Position(position), "entry", UNFIT) for position in unfit]
         damage += [Damage(Position(position), "entry", MISSING) for position in missing]
         damage.sort(key=lambda one: one.position)
@@ -237,14 +277,26 @@ def heads(connection: sqlite3.Connection, authors: Authors, prefix: str = "") ->
     with one_moment(connection):
         documents = names.documents(connection)
         tallies = _sound_tallies(connection, documents)
+        deleted = {one.document: one for one in deletions.read_all(connection)}
         for id_ in (documents.keys() - tallies.keys()) | set(behind(connection)):
             if id_ in documents:
                 tallies[id_], _ = current_tally(connection, authors, documents[id_])
-        return [
-            _as_head(tally, authors)
+        found = [
+            _as_head(tally, authors, deleted.get(tally.document.name))
             for tally in sorted(tallies.values(), key=lambda tally: tally.document.name)
-            if tally.document.name.startswith(prefix) and tally.head
+            if tally.document.name.startswith(prefix)
         ]
+        return [one for one in found if one is not None]
+
+
+def head(connection: sqlite3.Connection, authors: Authors, name: str) -> Head | None:
+    """Read one line of the list; see :meth:`persistence.store.Reader.head`."""
+    with one_moment(connection):
+        found = names.find(connection, Kind.DOCUMENT, name)
+        if found.id is None:
+            return None
+        tally, _ = current_tally(connection, authors, Document.of(found.id, name))
+        return _as_head(tally, authors, deletions.find(connection, name))
 
 
 def _sound_tallies(
@@ -257,18 +309,11 @@ def _sound_tallies(
     }
 
 
-def _as_head(tally: Tally, authors: Authors) -> Head:
+def _as_head(tally: Tally, authors: Authors, deleted: Deletion | None) -> Head | None:
+    if not tally.head or (deleted and deleted.purged):
+        return None
     author = authors(tally.last_author)
-    return tally.as_head(author.name.decode() if author else "")
-
-
-# Meta
-
-
-def read_meta(connection: sqlite3.Connection, key: str) -> str | None:
-    """Return a value of ``meta``, None where it is damaged or missing."""
-    row = connection.execute("SELECT value, checksum FROM meta WHERE key = ?", (key,)).fetchone()
-    return open_meta(key, *row) if row else None
+    return tally.as_head(author.name.decode() if author else "", deleted)
 
 
 def read_epoch(connection: sqlite3.Connection) -> str:

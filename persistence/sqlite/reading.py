@@ -8,13 +8,28 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from persistence.sqlite import consumers, history, queries, schema, sessions
+from persistence.sqlite import (
+    consumers,
+    deletions,
+    history,
+    past,
+    queries,
+    revocations,
+    schema,
+    sessions,
+    tail,
+)
 from persistence.sqlite.errors import translated
 from persistence.sqlite.names import Authors
 from persistence.store import (
     DeadLetter,
+    Deletion,
+    Entry,
     Head,
     History,
+    Past,
+    Position,
+    Revocation,
     StoredDocument,
     StoredEvent,
     StoredSession,
@@ -55,6 +70,27 @@ class FileReader:
 
     def history(self, document: str, after: int, limit: int) -> History:
         return self._read(lambda opened: history.history(*opened, document, after, limit))
+
+    def head(self, document: str) -> Head | None:
+        return self._read(lambda opened: queries.head(*opened, document))
+
+    def past(self, document: str, position: int | None) -> Past:
+        return self._read(lambda opened: past.past(*opened, document, position))
+
+    def position_at(self, document: str, time: float) -> Position:
+        return self._read(lambda opened: past.position_at(*opened, document, time))
+
+    def tail(self, after: int, prefix: str, limit: int) -> list[Entry]:
+        return self._read(lambda opened: tail.tail(*opened, after, prefix, limit))
+
+    def last_position(self) -> Position:
+        return self._read(lambda opened: tail.last_position(*opened))
+
+    def deletions(self) -> list[Deletion]:
+        return self._read(lambda opened: deletions.read_all(opened.connection))
+
+    def revocations(self) -> list[Revocation]:
+        return self._read(lambda opened: revocations.read_all(opened.connection))
 
     def session(self, session: str) -> StoredSession | None:
         return self._read(lambda opened: sessions.session(opened.connection, session))

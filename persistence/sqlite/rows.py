@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Any, NamedTuple, TypeAlias
 
+from persistence.checks import check_connection
 from persistence.sqlite import clients
 from persistence.sqlite.seals import MISFITS, seal
-from persistence.store import Edit, Entry, Head, Position, Snapshot, to_milliseconds
+from persistence.store import Deletion, Edit, Entry, Head, Position, Snapshot, to_milliseconds
 
 Row: TypeAlias = tuple[Any, ...]
 
-ENTRY_COLUMNS = 'document, position, step, author, received_at, clients, checksum, "update"'
+ENTRY_COLUMNS = 'document, position, step, author, received_at, clients, checksum, origin, "update"'
 TALLY_COLUMNS = (
     "document, head, edits, size, last_author, created_at, updated_at, snapshot, thinned, checksum"
 )
@@ -27,6 +28,7 @@ SNAPSHOT_COLUMNS = 'document, position, taken_at, checksum, state_vector, "updat
 
 _DOCUMENT = struct.Struct("<qI")
 _ENTRY = struct.Struct("<qqqqIII")
+_ENTRY_OF_ORIGIN = struct.Struct("<qqqqqIII")
 _TALLY = struct.Struct("<qqqqqqqqqI")
 _SNAPSHOT = struct.Struct("<qqqIII")
 _NAME = struct.Struct("<qqI")
@@ -65,24 +67,23 @@ def entry_row(document: Document, position: int, previous: int, author: Author, 
     """
     step, received_at = position - previous, to_milliseconds(edit.received_at)
     packed = clients.pack(edit.clients, edit.update)
-    checksum = _seal_entry(document, position, step, author, received_at, packed, edit.update)
+    check_connection(edit.connection)
+    origin = edit.connection << 1 | edit.offline
+    numbers = (position, step, received_at, author.id, origin)
+    checksum = _seal_entry(document, numbers, author, packed, edit.update)
     return (
-        document.id, position, step, author.id, received_at, packed, checksum, edit.update,
+        document.id, position, step, author.id, received_at, packed, checksum, origin, edit.update,
     )  # fmt: skip
 
 
 def _seal_entry(
-    document: Document,
-    position: int,
-    step: int,
-    author: Author,
-    received_at: int,
-    packed: bytes,
-    update: bytes,
+    document: Document, numbers: Row, author: Author, packed: bytes, update: bytes
 ) -> bytes:
+    """``numbers`` end with the origin, which entries have that were written since schema m003."""
     whole = document.entries.copy()
-    sizes = len(author.name), len(packed), len(update)
-    head = _ENTRY.pack(position, step, received_at, author.id, *sizes)
+    shape = _ENTRY if numbers[-1] is None else _ENTRY_OF_ORIGIN
+    known = numbers[:-1] if numbers[-1] is None else numbers
+    head = shape.pack(*known, len(author.name), len(packed), len(update))
     whole.update(head + author.name + packed + update)
     return whole.digest()
 
@@ -99,15 +100,19 @@ def open_entry(
     row: Row, document: Document, author_of: Callable[[int], Author | None]
 ) -> Link | None:
     """Return an entry of ``document`` from the columns of ENTRY_COLUMNS, or None if damaged."""
-    id_, position, step, author_id, received_at, packed, checksum, update = row
+    id_, position, step, author_id, received_at, packed, checksum, origin, update = row
     try:
         author = author_of(author_id)
         if author is None or id_ != document.id:
             return None
-        if checksum != _seal_entry(document, position, step, author, received_at, packed, update):
+        numbers = (position, step, received_at, author_id, origin)
+        if checksum != _seal_entry(document, numbers, author, packed, update):
             return None
         brought = clients.unpack(packed, update)
-        edit = Edit(document.name, update, author.name.decode(), brought, received_at / 1_000)
+        edit = Edit(
+            document.name, update, author.name.decode(), brought, received_at / 1_000,
+            (origin or 0) >> 1, bool((origin or 0) & 1),
+        )  # fmt: skip
     except MISFITS:
         return None
     return Link(Entry(Position(position), edit), position - step, author_id)
@@ -137,17 +142,19 @@ class Tally:
 
     def count(self, position: int, author: int, received_at: int, size: int) -> None:
         """Add an entry behind the head."""
+        if not self.head:  # it was purged, and begins anew
+            self.created_at = received_at
         self.head = position
         self.edits += 1
         self.size += size
         self.last_author = author
         self.updated_at = received_at
 
-    def as_head(self, last_author: str) -> Head:
+    def as_head(self, last_author: str, deleted: Deletion | None = None) -> Head:
         return Head(
             self.document.name, Position(self.head), self.edits, self.size, last_author,
             self.created_at / 1_000, self.updated_at / 1_000,
-            Position(self.snapshot), Position(self.thinned),
+            Position(self.snapshot), Position(self.thinned), deleted,
         )  # fmt: skip
 
 
@@ -177,12 +184,14 @@ def open_tally(row: Row, document: Document) -> Tally | None:
 
 # Snapshots
 
+SNAPSHOTS, BASES = b"snapshots", b"bases"  # the tables that hold them
 
-def snapshot_row(document: Document, snapshot: Snapshot) -> Row:
-    """Return the columns of a snapshot, in the order of SNAPSHOT_COLUMNS."""
+
+def snapshot_row(document: Document, snapshot: Snapshot, table: bytes = SNAPSHOTS) -> Row:
+    """Return the columns of a snapshot in a table, in the order of SNAPSHOT_COLUMNS."""
     taken_at = to_milliseconds(snapshot.taken_at)
     checksum = _seal_snapshot(
-        document, snapshot.position, taken_at, snapshot.state_vector, snapshot.update
+        table, document, (snapshot.position, taken_at), snapshot.state_vector, snapshot.update
     )
     return (
         document.id, snapshot.position, taken_at, checksum, snapshot.state_vector, snapshot.update,
@@ -190,19 +199,20 @@ def snapshot_row(document: Document, snapshot: Snapshot) -> Row:
 
 
 def _seal_snapshot(
-    document: Document, position: int, taken_at: int, state_vector: bytes, update: bytes
+    table: bytes, document: Document, numbers: Row, state_vector: bytes, update: bytes
 ) -> bytes:
     name = document.name.encode()
     sizes = len(name), len(state_vector), len(update)
-    head = _SNAPSHOT.pack(document.id, position, taken_at, *sizes)
-    return seal(b"snapshots", head, name, state_vector, update)
+    head = _SNAPSHOT.pack(document.id, *numbers, *sizes)
+    return seal(table, head, name, state_vector, update)
 
 
-def open_snapshot(row: Row, document: Document) -> Snapshot | None:
+def open_snapshot(row: Row, document: Document, table: bytes = SNAPSHOTS) -> Snapshot | None:
     """Return the snapshot of ``document`` from the columns of SNAPSHOT_COLUMNS, or None."""
     id_, position, taken_at, checksum, state_vector, update = row
     try:
-        expected = _seal_snapshot(document, position, taken_at, state_vector, update)
+        numbers = (position, taken_at)
+        expected = _seal_snapshot(table, document, numbers, state_vector, update)
         if id_ != document.id or checksum != expected:
             return None
     except MISFITS:

@@ -21,6 +21,18 @@ other tables have in its place, ``session``: so a session is missed where one of
 and ``session_logs`` is made again from the events. ``session_events`` is the log; an event that
 comes once more is recognised by ``id``. ``acknowledgements`` say what members have received.
 
+``origin`` of an entry is the number of its connection times two, plus one where it was made
+offline. Entries that were written before schema m003 have none, and their checksums cover none.
+
+``bases`` are snapshots too: what a document was where its history begins, once retention removed
+what was before. ``deletions`` hold the names of documents that were deleted, for documents too that
+were never written; of those that are ``purged`` nothing is left but an empty tally. A deletion that
+is damaged is taken as it stands, but never as purged. ``revocations`` are of tokens: ``kind`` is
+jti or sub. ``quarantine`` holds the rows that ``doctor --fix`` took out of other tables
+(``source``), because they are damaged: ``columns`` is JSON, of a blob its base64. ``meta.removed``
+counts the entries that retention and purges removed: every other position is an entry's, or in
+quarantine.
+
 ``cursors`` say up to where a consumer was given a session's events; where there is none, up to 0.
 The one of session 0 says that the consumer is known. ``dead_letters`` could not be delivered.
 
@@ -95,7 +107,7 @@ _TABLES = (
 
 _DATE = "strftime('%Y-%m-%d %H:%M:%f', {} / 1000.0, 'unixepoch')"
 
-_VIEWS = (
+_FIRST_VIEWS = (
     f"""
     CREATE VIEW edits AS
     SELECT
@@ -185,6 +197,76 @@ _SESSION_VIEWS = (
 )
 
 
+_HISTORY_TABLES = (
+    "ALTER TABLE entries ADD COLUMN origin INTEGER",
+    """
+    CREATE TABLE bases (
+        document INTEGER NOT NULL PRIMARY KEY, position INTEGER NOT NULL,
+        taken_at INTEGER NOT NULL, checksum BLOB NOT NULL, state_vector BLOB NOT NULL,
+        "update" BLOB NOT NULL
+    ) STRICT""",
+    """
+    CREATE TABLE deletions (
+        document TEXT NOT NULL PRIMARY KEY, "by" TEXT NOT NULL, at INTEGER NOT NULL,
+        purged INTEGER NOT NULL, checksum BLOB NOT NULL
+    ) STRICT, WITHOUT ROWID""",
+    """
+    CREATE TABLE revocations (
+        kind TEXT NOT NULL, value TEXT NOT NULL, at INTEGER NOT NULL, until INTEGER NOT NULL,
+        "by" TEXT NOT NULL, checksum BLOB NOT NULL, PRIMARY KEY (kind, value)
+    ) STRICT, WITHOUT ROWID""",
+    """
+    CREATE TABLE IF NOT EXISTS quarantine (
+        id INTEGER NOT NULL PRIMARY KEY, at INTEGER NOT NULL, source TEXT NOT NULL,
+        name TEXT NOT NULL, position INTEGER NOT NULL, reason TEXT NOT NULL, columns TEXT NOT NULL
+    ) STRICT""",
+    "CREATE INDEX quarantine_by_name ON quarantine (name, position)",
+)
+
+_HISTORY_VIEWS = (
+    "DROP VIEW IF EXISTS edits",
+    f"""
+    CREATE VIEW edits AS
+    SELECT
+        entries.position, documents.name AS document, authors.name AS author,
+        {_DATE.format("entries.received_at")} AS received_at,
+        length(entries."update") AS size, entries."update",
+        entries.position - entries.step AS previous,
+        coalesce(entries.origin >> 1, 0) AS connection, coalesce(entries.origin & 1, 0) AS offline
+    FROM entries
+    JOIN names AS documents ON documents.id = entries.document
+    JOIN names AS authors ON authors.id = entries.author""",  # noqa: S608 -- our own names
+    "DROP VIEW IF EXISTS documents",
+    f"""
+    CREATE VIEW documents AS
+    SELECT
+        names.name AS document,
+        coalesce(last.position, tallies.head) AS head,
+        tallies.edits + (
+            SELECT count(*) FROM entries AS new
+            WHERE new.document = tallies.document AND new.position > tallies.head) AS edits,
+        tallies.size + (
+            SELECT coalesce(sum(length(new."update")), 0) FROM entries AS new
+            WHERE new.document = tallies.document AND new.position > tallies.head) AS size,
+        authors.name AS last_author,
+        {_DATE.format("tallies.created_at")} AS created_at,
+        {_DATE.format("coalesce(last.received_at, tallies.updated_at)")} AS updated_at,
+        tallies.snapshot, tallies.thinned,
+        {_DATE.format("deletions.at")} AS deleted_at, deletions."by" AS deleted_by
+    FROM tallies
+    JOIN names ON names.id = tallies.document
+    LEFT JOIN deletions ON deletions.document = names.name
+    LEFT JOIN entries AS last ON last.document = tallies.document AND last.position = (
+        SELECT max(position) FROM entries WHERE entries.document = tallies.document)
+    LEFT JOIN names AS authors ON authors.id = coalesce(last.author, tallies.last_author)
+    WHERE coalesce(last.position, tallies.head) > 0 AND coalesce(deletions.purged, 0) = 0""",  # noqa: S608
+)
+
+_GIVEN = """
+    SELECT max((SELECT CAST(CAST(value AS TEXT) AS INTEGER) FROM meta WHERE key = 'last_position'),
+        (SELECT coalesce(max(head), 0) FROM tallies), (SELECT count(*) FROM entries))"""
+
+
 def _migration(change: Callable[[Database], None]) -> Callable[[Database], None]:
     """Take a function for a migration; its name is kept in the databases that have it."""
     _migrations.append(change)
@@ -194,7 +276,7 @@ def _migration(change: Callable[[Database], None]) -> Callable[[Database], None]
 @_migration
 def m001_names_entries_and_tallies(database: Database) -> None:
     """Make the tables and views of documents, and give the database its epoch."""
-    for sql in (*_TABLES, *_VIEWS):
+    for sql in (*_TABLES, *_FIRST_VIEWS):
         database.execute(sql)
     values = {
         "epoch": secrets.token_hex(16),
@@ -210,6 +292,22 @@ def m002_sessions_and_events(database: Database) -> None:
     """Make the tables and views of sessions."""
     for sql in (*_SESSION_TABLES, *_SESSION_VIEWS):
         database.execute(sql)
+
+
+@_migration
+def m003_history(database: Database) -> None:
+    """Make room for connections, bases, deletions, revocations and the quarantine.
+
+    The rows that are there stay as they are. What was removed by now is what is not there.
+    """
+    for sql in (*_HISTORY_TABLES, *_HISTORY_VIEWS):
+        database.execute(sql)
+    [(given,)] = database.execute(_GIVEN)
+    [(there,)] = database.execute("SELECT count(*) FROM entries")
+    [(aside,)] = database.execute("SELECT count(*) FROM quarantine WHERE source = 'entries'")
+    removed = str(max(given - there - aside, 0))
+    row = ["removed", removed, seal_meta("removed", removed)]
+    database.execute("INSERT INTO meta VALUES (?, ?, ?)", row)
 
 
 def check_for_writing(connection: sqlite3.Connection, path: Path) -> None:
@@ -274,6 +372,9 @@ def _check_ours(connection: sqlite3.Connection, path: Path, *, or_empty: bool) -
             "drafts open brings them along), or read it with the draftsync that wrote it"
         )
     if unknown := sorted(there - {change.__name__ for change in _migrations}):
-        raise StoreTooNew(f"{path} was written by a newer draftsync: it has {', '.join(unknown)}")
+        raise StoreTooNew(
+            f"{path} was written by a newer draftsync: it has {', '.join(unknown)}, which this one "
+            "does not know. Use the newer draftsync, or a backup from before it was there"
+        )
     if not there and not (or_empty and not _tables(connection)):
         raise StoreError(f"{path} is a SQLite database, but not one of draftsync's")

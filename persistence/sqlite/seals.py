@@ -10,6 +10,7 @@ whoever opens one catches :data:`MISFITS`.
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from hashlib import blake2b
 
 MISFITS = (TypeError, ValueError, IndexError, AttributeError, struct.error)
@@ -19,3 +20,9 @@ MISFITS = (TypeError, ValueError, IndexError, AttributeError, struct.error)
 def seal(table: bytes, head: bytes, *parts: bytes) -> bytes:
     """Return the checksum of a row; ``head`` holds its numbers and the lengths of the parts."""
     return blake2b(head + b"".join(parts), digest_size=8, person=table).digest()
+
+
+def seal_texts(table: bytes, numbers: Sequence[int], *texts: bytes) -> bytes:
+    """Return the checksum of a row of whole numbers and texts."""
+    head = struct.pack(f"<{len(numbers)}q{len(texts)}I", *numbers, *map(len, texts))
+    return seal(table, head, *texts)

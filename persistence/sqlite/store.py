@@ -13,11 +13,15 @@ from persistence.sqlite.writing import FileWriter
 from persistence.store import (
     Acknowledgement,
     DeadLetter,
+    Deletion,
     Edit,
+    Entry,
     Head,
     History,
+    Past,
     Position,
     Record,
+    Revocation,
     Snapshot,
     StoredDocument,
     StoredEvent,
@@ -52,6 +56,27 @@ class SqliteReader:
 
     async def history(self, document: str, after: int = 0, limit: int = 1_000) -> History:
         return await self._reading.run(lambda: self._reader.history(document, after, limit))
+
+    async def head(self, document: str) -> Head | None:
+        return await self._reading.run(lambda: self._reader.head(document))
+
+    async def past(self, document: str, position: int | None = None) -> Past:
+        return await self._reading.run(lambda: self._reader.past(document, position))
+
+    async def position_at(self, document: str, time: float) -> Position:
+        return await self._reading.run(lambda: self._reader.position_at(document, time))
+
+    async def tail(self, after: int, prefix: str = "", limit: int = 1_000) -> list[Entry]:
+        return await self._reading.run(lambda: self._reader.tail(after, prefix, limit))
+
+    async def last_position(self) -> Position:
+        return await self._reading.run(self._reader.last_position)
+
+    async def deletions(self) -> list[Deletion]:
+        return await self._reading.run(self._reader.deletions)
+
+    async def revocations(self) -> list[Revocation]:
+        return await self._reading.run(self._reader.revocations)
 
     async def session(self, session: str) -> StoredSession | None:
         return await self._reading.run(lambda: self._reader.session(session))
@@ -128,6 +153,21 @@ class SqliteStore(SqliteReader):
 
     async def thin(self, document: str, before: float) -> int:
         return await self._writing.run(lambda: self._writer.thin(document, before))
+
+    async def rebase(self, base: Snapshot) -> None:
+        await self._writing.run(lambda: self._writer.rebase(base))
+
+    async def delete(self, deletion: Deletion) -> bool:
+        return await self._writing.run(lambda: self._writer.delete(deletion))
+
+    async def undelete(self, document: str) -> bool:
+        return await self._writing.run(lambda: self._writer.undelete(document))
+
+    async def purge(self, document: str) -> int:
+        return await self._writing.run(lambda: self._writer.purge(document))
+
+    async def revoke(self, revocation: Revocation) -> None:
+        await self._writing.run(lambda: self._writer.revoke(revocation))
 
     async def reclaim(self) -> int:
         return await self._writing.run(self._writer.reclaim)

@@ -9,9 +9,10 @@ import sqlite3
 from dataclasses import replace
 
 from persistence.events import MOST_TRUNCATED
-from persistence.sqlite import queries
+from persistence.sqlite import meta, queries
 from persistence.sqlite.rows import Tally
 from persistence.sqlite.session_rows import Log
+from persistence.sqlite.snapshots import drop_base
 
 MOST_ENTRIES = 2_000
 """Entries that one transaction removes: an edit that comes meanwhile waits for 3 to 5 ms."""
@@ -52,7 +53,9 @@ def thin(connection: sqlite3.Connection, tally: Tally, before: int) -> tuple[Tal
     if not removed:
         return tally, 0
     connection.execute(_REMOVE, (tally.document.id, cut))
+    meta.count_removed(connection, removed)
     left = replace(tally, edits=tally.edits - removed, size=tally.size - size, thinned=cut)
+    drop_base(connection, left, snapshot.position)
     return left, removed
 
 

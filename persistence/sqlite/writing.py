@@ -6,23 +6,36 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from persistence.checks import check_batch, check_records, check_snapshot, check_text
-from persistence.sqlite import consumers, names, queries, schema, thinning
+from persistence.checks import (
+    check_batch,
+    check_name,
+    check_records,
+    check_revocation,
+    check_text,
+    not_deleted,
+)
+from persistence.sqlite import (
+    consumers,
+    deletions,
+    meta,
+    names,
+    queries,
+    revocations,
+    schema,
+    snapshots,
+    thinning,
+)
 from persistence.sqlite.errors import breaks_connection, translated
 from persistence.sqlite.ledger import Ledger, Plan
 from persistence.sqlite.lock import WriterLock
 from persistence.sqlite.register import Register
 from persistence.sqlite.rows import (
     ENTRY_COLUMNS,
-    SNAPSHOT_COLUMNS,
     TALLY_COLUMNS,
-    Tally,
-    seal_meta,
-    snapshot_row,
     tally_row,
 )
 from persistence.sqlite.session_rows import LOG_COLUMNS, log_row
@@ -30,9 +43,11 @@ from persistence.sqlite.statements import LARGEST, Insert
 from persistence.store import (
     Acknowledgement,
     DeadLetter,
+    Deletion,
     Edit,
     Position,
     Record,
+    Revocation,
     Snapshot,
     StoreError,
     StoreUnavailable,
@@ -49,10 +64,7 @@ _FRAME = _PAGE + 24  # a page in the log
 
 _insert_entries = Insert("entries", ENTRY_COLUMNS)
 _put_tallies = Insert("tallies", TALLY_COLUMNS, "INSERT OR REPLACE")
-_put_snapshot = Insert("snapshots", SNAPSHOT_COLUMNS, "INSERT OR REPLACE")
 _put_log = Insert("session_logs", LOG_COLUMNS, "INSERT OR REPLACE")
-_PUT_META = "INSERT OR REPLACE INTO meta (key, value, checksum) VALUES (?, ?, ?)"
-_IS_ENTRY = "SELECT 1 FROM entries WHERE document = ? AND position = ?"
 _FILLER = "INSERT INTO snapshots VALUES (0, 0, 0, x'', x'', zeroblob(?))"
 
 
@@ -130,7 +142,7 @@ class FileWriter:
             connection, ledger, _ = self._ready()
             tally = ledger.document(snapshot.document)
             with self._transaction(connection):
-                changed = _keep(connection, tally, snapshot)
+                changed = snapshots.keep(connection, tally, snapshot)
                 if changed is not None:
                     _write_tallies(connection, tally_row(changed), ledger.last)
             if changed is not None:
@@ -153,6 +165,77 @@ class FileWriter:
                 ledger.rewritten(left)
                 self._log_pages += removed // 32  # rows in a page
             return removed
+
+    def rebase(self, base: Snapshot) -> None:
+        """Keep a base; see :meth:`persistence.store.Store.rebase`."""
+        with translated(self.path):
+            connection, ledger, _ = self._ready()
+            tally = ledger.document(base.document)
+            with self._transaction(connection):
+                kept = snapshots.rebase(connection, tally, base)
+            if kept:
+                self._log_pages += len(base.update) // _PAGE + 1
+
+    # Deleting and revoking
+
+    def delete(self, deletion: Deletion) -> bool:
+        """Mark a document as deleted; see :meth:`persistence.store.Store.delete`."""
+        check_name(deletion.document)
+        deletion.by.encode()  # UnicodeEncodeError is a ValueError
+        with translated(self.path):
+            connection, _, _ = self._ready()
+            with self._transaction(connection):
+                deleted = deletions.delete(connection, deletion)
+            self._log_pages += 1
+            return deleted
+
+    def undelete(self, document: str) -> bool:
+        """Bring a document back; see :meth:`persistence.store.Store.undelete`."""
+        with translated(self.path):
+            connection, ledger, _ = self._ready()
+            tally = ledger.document(document)
+            empty = None
+            with self._transaction(connection):
+                deleted = deletions.find(connection, document)
+                if deleted is not None and deleted.purged and tally is not None:
+                    empty = deletions.purge_all(connection, tally)
+                    _write_tallies(connection, tally_row(empty), ledger.last)
+                deletions.forget(connection, document)
+            if empty is not None:
+                ledger.rewritten(empty)
+            self._log_pages += 1
+            return deleted is not None
+
+    def purge(self, document: str) -> int:
+        """Remove a deleted document; see :meth:`persistence.store.Store.purge`."""
+        with translated(self.path):
+            connection, ledger, _ = self._ready()
+            tally = ledger.document(document)
+            removed, left = 0, None
+            with self._transaction(connection):
+                deleted = deletions.find(connection, document)
+                if deleted is None:
+                    raise not_deleted(document)
+                if not deleted.purged:
+                    deletions.begin_purge(connection, deleted)
+                if tally is not None:
+                    left, removed = deletions.purge_some(connection, tally)
+                    _write_tallies(connection, tally_row(left), ledger.last)
+            if left is not None:
+                ledger.rewritten(left)
+            self._log_pages += removed // 32 + 1  # rows in a page
+            return removed
+
+    def revoke(self, revocation: Revocation) -> None:
+        """Keep a revocation; see :meth:`persistence.store.Store.revoke`."""
+        check_revocation(revocation)
+        with translated(self.path):
+            connection, _, _ = self._ready()
+            with self._transaction(connection):
+                revocations.revoke(connection, revocation)
+            self._log_pages += 1
+
+    # Space
 
     def reclaim(self) -> int:
         """Give space back; see :meth:`persistence.store.Store.reclaim`."""
@@ -428,28 +511,4 @@ def _write_tallies(
 ) -> None:
     """Write tallies, and the last position with them: no head may ever stand before it."""
     _put_tallies(connection, values)
-    last = str(last_position)
-    connection.execute(_PUT_META, ("last_position", last, seal_meta("last_position", last)))
-
-
-def _keep(connection: sqlite3.Connection, tally: Tally | None, snapshot: Snapshot) -> Tally | None:
-    """Put a snapshot in the place of an older one; return the document's tally, if it changed."""
-    old = queries.find_snapshot(connection, tally.document) if tally else None
-    is_entry = tally is not None and _is_entry(connection, tally, snapshot.position, old)
-    check_snapshot(snapshot, Position(tally.head) if tally else None, is_entry=is_entry)
-    assert tally is not None  # noqa: S101 -- check_snapshot refused it; this is for mypy
-    if old is not None and old.position >= snapshot.position:
-        return None
-    _put_snapshot(connection, snapshot_row(tally.document, snapshot))
-    return replace(tally, snapshot=snapshot.position)
-
-
-def _is_entry(
-    connection: sqlite3.Connection, tally: Tally, position: int, old: Snapshot | None
-) -> bool:
-    if 0 < position < tally.thinned:  # nobody knows; but what it says is in the snapshot there
-        return old is not None
-    if position in (tally.head, tally.thinned):
-        return position > 0
-    row = (tally.document.id, position)
-    return connection.execute(_IS_ENTRY, row).fetchone() is not None
+    meta.write(connection, "last_position", str(last_position))
