@@ -15,6 +15,7 @@ COMMANDS = {
     "forms": "sync.cli.forms:app",
     "sessions": "sync.cli.sessions:app",
     "webhooks": "sync.cli.webhooks:app",
+    "revoke": "sync.cli.revoke:revoke",
     "backup": "sync.cli.backup:backup",
     "doctor": "sync.cli.doctor:doctor",
     "demo": "sync.cli.demo:demo",

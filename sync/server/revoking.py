@@ -16,6 +16,7 @@ from anyio.abc import TaskGroup
 from auth.access import TokenRevoked
 from auth.revocation import Kind, Revocations
 from persistence.store import Revocation, Store
+from sync.core.events import iso
 from sync.server.connection import Verdict
 from sync.server.errands import to_the_end
 from sync.server.telemetry import logger
@@ -31,6 +32,24 @@ def verdict() -> Verdict:
     return Verdict.at_once(TokenRevoked())
 
 
+def revoked_now(kind: Kind, value: str, by: str, token_seconds: float) -> Revocation:
+    """A revocation of this moment, for as long as a token lives: so many seconds."""
+    # As a store keeps it, and rounded up: nothing made before it escapes.
+    at = math.ceil(time.time() * 1_000) / 1_000
+    return Revocation(kind, value, at, at + token_seconds + CLOCKS, by)
+
+
+def revocation_json(revocation: Revocation) -> dict[str, str | None]:
+    """As the HTTP API and the command line tell it."""
+    return {
+        "sub": revocation.value if revocation.kind == "sub" else None,
+        "jti": revocation.value if revocation.kind == "jti" else None,
+        "at": iso(revocation.at),
+        "until": iso(revocation.until),
+        "by": revocation.by,
+    }
+
+
 class Revoking:
     """Revokes tokens of one service."""
 
@@ -42,7 +61,7 @@ class Revoking:
         self._store = store
         self._revocations = revocations
         self._tasks = tasks
-        self._keep_seconds = token_seconds + CLOCKS
+        self._token_seconds = token_seconds
 
     async def load(self) -> None:
         """Take what was revoked before the service started. Raises StoreUnavailable."""
@@ -55,11 +74,9 @@ class Revoking:
         When it returns the revocation is on disk and in effect: connections are closed, and tokens
         that are made from now on are good. Raises StoreError, ValueError.
         """
-        # As a store keeps it, and rounded up: nothing made before it escapes.
-        at = math.ceil(time.time() * 1_000) / 1_000
-        revocation = Revocation(kind, value, at, at + self._keep_seconds, by)
+        revocation = revoked_now(kind, value, by, self._token_seconds)
         await to_the_end(self._tasks, lambda: self._revoke(revocation))
-        await anyio.sleep(max(0.0, at - time.time()) + 0.001)
+        await anyio.sleep(max(0.0, revocation.at - time.time()) + 0.001)
         return revocation
 
     async def _revoke(self, revocation: Revocation) -> None:

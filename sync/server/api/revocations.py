@@ -10,13 +10,12 @@ from pydantic import ConfigDict, Field, model_validator
 
 from auth.access import Identity
 from auth.revocation import Kind
-from persistence.store import Revocation
 from sync.core.errors import Forbidden
-from sync.core.events import iso
 from sync.server.api.context import Asker, Parts, body_of, in_time, takes
 from sync.server.api.problems import described
 from sync.server.api.requests import Request, Subject
 from sync.server.api.resources import Resource, Time
+from sync.server.revoking import revocation_json
 
 router = APIRouter(prefix="/api/v1", tags=["revocations"])
 
@@ -105,7 +104,7 @@ async def create_revocation(
     _check(who)
     value = given.sub or given.jti
     revocation = await in_time(parts.hub.revoking.revoke(given.kind, value, who.subject))
-    return JSONResponse(_told(revocation), 201)
+    return JSONResponse(revocation_json(revocation), 201)
 
 
 @router.get(
@@ -125,19 +124,9 @@ async def list_revocations(who: Asker, parts: Parts) -> JSONResponse:
     """List the revocations of tokens that may not have expired yet. Administrators only."""
     _check(who)
     stored = await in_time(parts.sessions.store.revocations())
-    return JSONResponse({"revocations": [_told(each) for each in stored]})
+    return JSONResponse({"revocations": [revocation_json(each) for each in stored]})
 
 
 def _check(who: Identity) -> None:
     if not who.administrator:
         raise Forbidden("only administrators revoke tokens: your token must say admin")
-
-
-def _told(revocation: Revocation) -> dict[str, Any]:
-    return {
-        "sub": revocation.value if revocation.kind == "sub" else None,
-        "jti": revocation.value if revocation.kind == "jti" else None,
-        "at": iso(revocation.at),
-        "until": iso(revocation.until),
-        "by": revocation.by,
-    }
