@@ -27,13 +27,14 @@ Directly = Callable[[Store], Awaitable[_R]]
 
 
 def change(
-    settings: Settings, directly: Directly[_R], through: Through[_R], *, make: bool = False
+    settings: Settings, directly: Directly[_R], through: Through[_R] | str, *, make: bool = False
 ) -> _R:
     """Carry out a change, or end with exit code 1 and why it cannot be.
 
     With ``--url`` the service there does it; else whoever can have the writer's lock does it here,
     and where a service has it, that service. Unless ``make``, a database that is not there is none
-    to be made, and one of an older draftsync none to be brought to a new version.
+    to be made, and one of an older draftsync none to be brought to a new version. ``through`` may
+    say in words why no service does it.
     """
     try:
         return anyio.run(_change, settings, directly, through, make)
@@ -44,7 +45,7 @@ def change(
 
 
 async def _change(
-    settings: Settings, directly: Directly[_R], through: Through[_R], make: bool
+    settings: Settings, directly: Directly[_R], through: Through[_R] | str, make: bool
 ) -> _R:
     in_use = ""
     if settings.url is None:
@@ -56,6 +57,8 @@ async def _change(
                 return await directly(store)
         except StoreInUse as error:
             in_use = f"{error}; but "
+    if isinstance(through, str):
+        raise ServiceError(in_use + through)
     try:
         async with open_service(service_url(settings), token_source(settings)) as service:
             return await through(service)

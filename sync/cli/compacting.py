@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -12,7 +13,6 @@ import typer
 from persistence.store import Head, Position, Snapshot, Store, StoreError
 from sync.cli import options
 from sync.cli.changing import change
-from sync.cli.http import Service, ServiceError
 from sync.cli.progress import Report, bar
 from sync.core.errors import NativeFailure
 from sync.core.snapshot import TakenSnapshot
@@ -20,9 +20,8 @@ from sync.inspection.state import replayed_past
 from sync.server.deep_stack import run_deep
 
 _BY_ITSELF = (
-    "a service runs on this database, and does this by itself: it writes snapshots when a document "
-    "is left alone, and with --history-seconds removes what is older and gives the space back. To "
-    "compact now, stop it"
+    "a service does this by itself: it writes snapshots when a document is left alone, and with "
+    "--history-seconds removes what is older and gives the space back. To compact now, stop it"
 )
 
 
@@ -33,7 +32,7 @@ class Outcome:
     documents: int = 0  # that were looked at
     snapshots: int = 0  # that were written
     removed: int = 0  # entries of old history
-    freed: int = 0  # bytes that the disk got back
+    freed: int = 0  # bytes that the disk got back of what the file had, at its largest
     failed: list[str] = field(default_factory=list)  # documents that stay as they are, and why
 
     def to_json(self) -> dict[str, Any]:
@@ -71,16 +70,19 @@ def compact(
     settings = options.settings(config, database=database, **given)
     if settings.url is not None:
         options.usage_error("compacting is done on a database, not by a service: leave --url out")
+    size = _size(settings.database)
     with bar("compacting") as report:
         before = None if history_seconds is None else time.time() - history_seconds
         job = _Compaction(prefix or "", before, report)
-        outcome = change(settings, job.directly, _refuse)
+        outcome = change(settings, job.directly, _BY_ITSELF)
+    sizes = {"size_before": size, "size": _size(settings.database)}
     if json_output:
-        typer.echo(json.dumps(outcome.to_json(), indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(outcome.to_json() | sizes, indent=2, ensure_ascii=False))
     else:
         typer.echo(
             f"{outcome.documents:,} documents: {outcome.snapshots:,} snapshots written, "
-            f"{outcome.removed:,} old edits removed, {outcome.freed:,} bytes given back"
+            f"{outcome.removed:,} old edits removed; the file has {sizes['size']:,} bytes, "
+            f"before it had {size:,}"
         )
     for each in outcome.failed:
         typer.echo(each, err=True)
@@ -88,8 +90,12 @@ def compact(
         raise typer.Exit(options.FAILED)
 
 
-async def _refuse(_: Service) -> Outcome:
-    raise ServiceError(_BY_ITSELF)
+def _size(database: str) -> int:
+    """Bytes of the file; 0 where there is none yet to be told of."""
+    try:
+        return Path(database).stat().st_size
+    except OSError:
+        return 0
 
 
 @dataclass(slots=True)
