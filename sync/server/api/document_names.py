@@ -22,7 +22,7 @@ from fastapi import Depends, Path, Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sync.core.errors import InvalidName
-from sync.core.names import DocumentName, name_from_path
+from sync.core.names import DocumentName, document_name, name_from_path
 from sync.server.api.context import Asker
 from sync.server.api.problems import Refusal
 
@@ -78,7 +78,19 @@ def document_name_of(request: Request) -> DocumentName:
     try:
         return name_from_path(request.path_params["name"].encode("latin-1"))
     except InvalidName as error:
-        raise Refusal(HTTPStatus.NOT_FOUND, f"there is no such document: {error.reason}") from None
+        raise _no_such(error) from None
+
+
+def checked_name(given: str) -> DocumentName:
+    """A name that is given otherwise. Raises Refusal, as :func:`document_name_of` does."""
+    try:
+        return document_name(given)
+    except InvalidName as error:
+        raise _no_such(error) from None
+
+
+def _no_such(error: InvalidName) -> Refusal:
+    return Refusal(HTTPStatus.NOT_FOUND, f"there is no such document: {error.reason}")
 
 
 EXAMPLE = "drafts/refunds-7/refund-042"

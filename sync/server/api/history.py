@@ -7,12 +7,11 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from persistence.store import Damage, EntryInfo, Past
-from sync.core.errors import InvalidName
 from sync.core.events import iso
-from sync.core.names import MAX_BYTES, DocumentName, document_name
+from sync.core.names import MAX_BYTES
 from sync.server.api.context import Asker, Parts, in_time
 from sync.server.api.document_access import (
     LAST_POSITION,
@@ -24,7 +23,7 @@ from sync.server.api.document_access import (
     something_of,
     unreadable,
 )
-from sync.server.api.document_names import EXAMPLE, Document
+from sync.server.api.document_names import EXAMPLE, Document, checked_name
 from sync.server.api.problems import described, described_anew
 from sync.server.api.resources import Resource, Time
 from sync.server.history_text import blame_text, diff_text, versions_text
@@ -238,8 +237,8 @@ DIFF: dict[str, Any] = {
     "damaged": [],
 }
 REMOVED: dict[str, Any] = {
-    "detail": f"{EXAMPLE!r} cannot be read as it was at position 12: its history up to position 4600 was "
-    "removed by retention; ask for position 4600 or later",
+    "detail": f"{EXAMPLE!r} cannot be read as it was at position 12: its history up to position "
+    "4600 was removed by retention; ask for position 4600 or later",
     "earliest": 4600,
 }
 GONE = described_anew(
@@ -353,13 +352,6 @@ async def document_blame(document: Document, who: Asker, parts: Parts, at: At = 
 # -- what differs
 
 
-def _document_name(given: str) -> DocumentName:
-    try:
-        return document_name(given)
-    except InvalidName as error:
-        raise ValueError(error.reason) from None
-
-
 @router.get(
     "/documents/{name}/diff",
     operation_id="getDocumentDiff",
@@ -389,7 +381,7 @@ async def document_diff(
         ),
     ] = None,
     other: Annotated[
-        Annotated[str, AfterValidator(_document_name)] | None,
+        str | None,
         Query(
             alias="with",
             min_length=1,
@@ -405,7 +397,7 @@ async def document_diff(
     head = await head_of(parts, who, document, history=True)
     other_head = head
     if other is not None:
-        other_head = await head_of(parts, who, document_name(other), history=True)
+        other_head = await head_of(parts, who, checked_name(other), history=True)
     elif origin is None:
         origin = head.thinned
     one, two = await past_of(parts, head, origin), await past_of(parts, other_head, to)
