@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import subprocess
+import sys
 import zipfile
 from collections.abc import Callable
 from contextlib import closing
@@ -11,7 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
 import pytest
+from pycrdt import Map
 
 from persistence.store import Deletion, Edit, Reader, Store
 from sync.core.content import content
@@ -19,6 +23,8 @@ from sync.inspection.archive import DOCUMENTS, MANIFEST
 from tests.cli.conftest import Run
 from tests.cli.databases import Person, evaluation, everything, held, read, write
 from tests.cli.evaluation import NOON
+from tests.support.client import Peer, connect
+from tests.support.service import ROOT, SECRET, ServiceProcess
 
 NEW = "new.db"
 POISON = bytes.fromhex("0102e907000701017200000000")
@@ -264,3 +270,43 @@ def test_what_is_no_source(take: Take, tmp_path: Path) -> None:
         assert (failed, told) == (code, {}), says
         assert says in errors
     assert not (tmp_path / NEW).exists()
+
+
+async def test_by_the_service_where_one_runs(archive: Path, tmp_path: Path) -> None:
+    """It takes updates, and who has the document open sees them; an archive it does not take."""
+    folder = tmp_path / "updates"
+    await anyio.to_thread.run_sync(write_updates, folder, {"notes%2Fx": update(), "bad": POISON})
+    async with ServiceProcess(tmp_path / "live.db") as service:
+        take = partial(imported, service, tmp_path / "live.db")
+        async with connect(service.sync_url, "notes/x", service.token(), peer=Peer()) as alice:
+            await alice.synced()
+            code, told, errors = await anyio.to_thread.run_sync(take, folder)
+            assert (code, told["edits"], len(told["refused"])) == (1, 1, 1)
+            assert "a struct of length 0" in errors
+            ratings = alice.peer.doc.get("ratings", type=Map)
+            await alice.until(lambda: ratings.to_py() == {"alice/polite": 4})
+        code, told, errors = await anyio.to_thread.run_sync(take, archive)
+        assert (code, told) == (1, {})
+        assert "stop it, import, and start it again" in errors
+
+
+def write_updates(folder: Path, updates: dict[str, bytes]) -> None:
+    folder.mkdir()
+    for name, each in updates.items():
+        (folder / f"{name}.update").write_bytes(each)
+
+
+def imported(service: ServiceProcess, database: Path, path: Path) -> tuple[int, Any, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "sync.cli.main", "docs", "import", str(path), "--json"],
+        env={
+            "DRAFTSYNC_DATABASE": str(database),
+            "DRAFTSYNC_JWT_SECRET": SECRET,
+            "DRAFTSYNC_PORT": str(service.port),
+        },
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
