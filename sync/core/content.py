@@ -19,6 +19,7 @@ from sync.core.guard import (
     DELETED,
     EMBED,
     FORMAT,
+    GC,
     ORIGIN,
     PARENT_SUB,
     REF,
@@ -67,17 +68,17 @@ def root_kinds(update: bytes) -> dict[str, RootKind]:
 
 def _render(replica: Replica, name: str, kind: RootKind) -> object:
     try:
-        return _plain(replica.root(name, kind))
+        return plain(replica.root(name, kind))
     except (NativeFailure, RecursionError) as failure:
         return {"error": f"this root cannot be rendered: {failure}"}
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """A value as JSON has it."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(value[key]) for key in sorted(value, key=str)}
+        return {str(key): plain(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, bytes | bytearray | memoryview):
         return base64.b64encode(value).decode()
     if isinstance(value, float) and value.is_integer():
@@ -153,17 +154,9 @@ class _Roots(Inspection):
         return super()._type()
 
     def _note(self, root: str, content_ref: int, *, keyed: bool) -> None:
-        kind: RootKind | None = None
-        if keyed:
-            kind = MAP
-        elif content_ref in (STRING, FORMAT, EMBED):
-            kind = TEXT
-        elif content_ref == _XML_CHILD:
-            kind = XML
-        elif content_ref != DELETED:
-            kind = ARRAY
+        kind = _kind(content_ref, keyed=keyed)
         known = self._found.get(root)
-        self._found[root] = min((k for k in (known, kind) if k), key=_RANK.index, default=None)
+        self._found[root] = _stronger(known, kind)
 
     def _root_of(self, item: _Id) -> str | None:
         """Go from neighbour to neighbour, each once: references may even run in a circle."""
@@ -180,6 +173,31 @@ class _Roots(Inspection):
         for client, index in passed:
             self._above[client][index] = above
         return above
+
+
+def joined_kind(
+    known: RootKind | None, item_ref: int, *, keyed: bool, xml: bool
+) -> RootKind | None:
+    """What kind a root is that was known as one, and in which stands another item.
+
+    None: nothing tells it yet.
+    """
+    return _stronger(known, _kind(_XML_CHILD if xml else item_ref, keyed=keyed))
+
+
+def _kind(content_ref: int, *, keyed: bool) -> RootKind | None:
+    """What kind an item makes of the root that it stands in."""
+    if keyed:
+        return MAP
+    if content_ref in (STRING, FORMAT, EMBED):
+        return TEXT
+    if content_ref == _XML_CHILD:
+        return XML
+    return None if content_ref in (DELETED, GC) else ARRAY
+
+
+def _stronger(*kinds: RootKind | None) -> RootKind | None:
+    return min((kind for kind in kinds if kind), key=_RANK.index, default=None)
 
 
 _XML_CHILD = -1

@@ -72,6 +72,19 @@ class Replica:
         """
         return _native(self._root, name, kind)
 
+    def value(self, root: str, key: str) -> tuple[bool, object]:
+        """Whether a root that is a map has a key, and what it holds there, as :meth:`root` does."""
+        return _native(self._value, root, key)
+
+    def _value(self, root: str, key: str) -> tuple[bool, object]:
+        shared = self._doc.get(root, type=pycrdt.Map)
+        if key not in shared:
+            return False, None
+        value = shared[key]
+        if isinstance(value, pycrdt.Map | pycrdt.Array | pycrdt.Text):
+            return True, value.to_py()
+        return True, _xml(value) if isinstance(value, _XML) else value
+
     def _root(self, name: str, kind: RootKind) -> object:
         shared = self._doc.get(name, type=kind)
         if isinstance(shared, pycrdt.Map | pycrdt.Array):
@@ -83,7 +96,11 @@ class Replica:
 
 Doc = pycrdt.Doc
 Map = pycrdt.Map
+Array = pycrdt.Array
 Text = pycrdt.Text
+XmlFragment = pycrdt.XmlFragment
+XmlElement = pycrdt.XmlElement
+XmlText = pycrdt.XmlText
 """The library's own names, for those who write documents and not the service: nothing is caught."""
 
 RootKind = type[pycrdt.Map[Any] | pycrdt.Array[Any] | pycrdt.Text | pycrdt.XmlFragment]
@@ -92,6 +109,33 @@ MAP: RootKind = pycrdt.Map
 ARRAY: RootKind = pycrdt.Array
 TEXT: RootKind = pycrdt.Text
 XML: RootKind = pycrdt.XmlFragment
+
+
+def written(
+    current: bytes, wanted: bytes, client: int, write: Callable[[Doc[Any], Doc[Any]], None]
+) -> bytes:
+    """Load two whole documents, let ``write`` change the first, and tell what it did as an update.
+
+    That is one transaction under the client id. Raises NativeFailure.
+    """
+    return _native(_written, current, wanted, client, write)
+
+
+def _written(
+    current: bytes, wanted: bytes, client: int, write: Callable[[Doc[Any], Doc[Any]], None]
+) -> bytes:
+    target, source = Doc[Any](client_id=client), Doc[Any]()
+    target.apply_update(current)
+    source.apply_update(wanted)
+    made = [b"\x00\x00"]
+    watch = target.observe(lambda event: made.append(event.update))
+    with target.transaction():
+        write(target, source)
+    target.unobserve(watch)
+    return made[-1]
+
+
+_XML = pycrdt.XmlElement | pycrdt.XmlFragment | pycrdt.XmlText
 
 
 def _apply(doc: Any, update: bytes) -> None:
