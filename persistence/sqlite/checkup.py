@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from persistence.sqlite import checkup_documents as documents
-from persistence.sqlite import names, repair_quarantine, schema
+from persistence.sqlite import meta, names, repair_quarantine, schema
 from persistence.sqlite.checkup_documents import Look, Opened, Reading
 from persistence.sqlite.checkup_file import (
     check_log,
@@ -21,14 +21,20 @@ from persistence.sqlite.checkup_file import (
     check_room,
     check_schema,
     malformed,
+    missing_tables,
 )
 from persistence.sqlite.checkup_findings import Finding, Progress, Tell, some
-from persistence.sqlite.checkup_names import check_meta, check_nameless, check_names
+from persistence.sqlite.checkup_names import (
+    check_deletions,
+    check_meta,
+    check_nameless,
+    check_names,
+    check_revocations,
+)
 from persistence.sqlite.checkup_sessions import check_sessions
 from persistence.sqlite.errors import base_code
 from persistence.sqlite.log_file import inspect_log
 from persistence.sqlite.names import Authors
-from persistence.sqlite.queries import read_meta
 from persistence.sqlite.rows import Document
 from persistence.store import Entry, StoreError
 
@@ -77,7 +83,7 @@ def examine(
             _examine(connection, path, report, look, progress, quick)
     except _NoTables:
         report.walkable = False
-        report.tell(malformed("the list of its tables is damaged"))
+        report.tell(malformed("the list of its tables, or of its migrations, is damaged"))
     except (sqlite3.Error, UnicodeDecodeError) as error:
         if isinstance(error, sqlite3.Error) and base_code(error) not in _BROKEN:
             raise StoreError(f"the database {path} cannot be read now: {error}") from error
@@ -139,6 +145,15 @@ def _check_magic(path: Path, tell: Tell) -> None:
     tell(malformed("the file's first bytes are not those of a database"))
 
 
+def _is_unlisted(connection: sqlite3.Connection) -> bool:
+    """Whether it is only not told any more that the tables are ours.
+
+    (A file of a newer draftsync has all of our migrations, and further ones.)
+    """
+    applied = schema.applied(connection)
+    return not applied or (bool(schema.pending(connection)) and not missing_tables(connection))
+
+
 class _NoTables(Exception):
     """The file holds tables of ours, but SQLite does not find them."""
 
@@ -157,7 +172,7 @@ def _connect(path: Path) -> sqlite3.Connection:
     try:
         schema.check_for_reading(connection, path)
     except BaseException as error:
-        unknown = isinstance(error, StoreError) and not schema.applied(connection)
+        unknown = isinstance(error, StoreError) and _is_unlisted(connection)
         connection.close()  # before the file is read: closing that drops SQLite's locks
         if unknown and _looks_ours(path):
             raise _NoTables from error
@@ -184,13 +199,13 @@ def _examine(
     check_names(connection, report.tell)
     _examine_documents(connection, report, look, progress)
     check_sessions(connection, report.tell, progress)
+    check_deletions(connection, report.tell)
+    check_revocations(connection, report.tell)
     _check_quarantine(connection, report.tell)
 
 
 def _check_quarantine(connection: sqlite3.Connection, tell: Tell) -> None:
     """Tell what repairs put aside: it is known, and nothing is to be done about it."""
-    if not repair_quarantine.is_there(connection):
-        return
     for source, name, count in repair_quarantine.contents(connection):
         what = some(count, "note") if source == repair_quarantine.NOTE else f"{count} of {source}"
         tell(
@@ -208,7 +223,7 @@ def _check_quarantine(connection: sqlite3.Connection, tell: Tell) -> None:
 def _examine_documents(
     connection: sqlite3.Connection, report: Report, look: Look | None, progress: Progress
 ) -> None:
-    told = read_meta(connection, "last_position")
+    told = meta.read_meta(connection, "last_position")
     reach, there = int(told or 0), 0
     authors = Authors(connection)
     known = names.documents(connection)
@@ -251,12 +266,12 @@ def _opened(connection: sqlite3.Connection, authors: Authors, reading: Reading) 
         reading.thinned,
         reading.whole and not _is_quarantined(connection, reading),
         entries,
+        reading.base,
     )
 
 
 def _is_quarantined(connection: sqlite3.Connection, reading: Reading) -> bool:
-    there = repair_quarantine.is_there(connection)
-    return there and repair_quarantine.quarantined(connection, reading.document.name)
+    return repair_quarantine.quarantined(connection, reading.document.name)
 
 
 def _check_positions(connection: sqlite3.Connection, reach: int, there: int, tell: Tell) -> None:
@@ -280,14 +295,14 @@ def _check_positions(connection: sqlite3.Connection, reach: int, there: int, tel
 
 def unaccounted(connection: sqlite3.Connection) -> int:
     """How many positions are no entry's, and were neither removed nor put aside."""
-    reach = int(read_meta(connection, "last_position") or 0)
+    reach = int(meta.read_meta(connection, "last_position") or 0)
     sql = "SELECT count(*) FROM entries WHERE position <= ?"
     [(there,)] = connection.execute(sql, (reach,))
     return _gone(connection, reach, there)
 
 
 def _gone(connection: sqlite3.Connection, reach: int, there: int) -> int:
-    removed = read_meta(connection, "removed")
+    removed = meta.read_meta(connection, "removed")
     if removed is None:  # nobody knows
         return 0
     return reach - there - int(removed) - repair_quarantine.positions(connection)

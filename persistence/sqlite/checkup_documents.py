@@ -16,6 +16,7 @@ from persistence.sqlite.checkup_findings import RESTORE, Finding, Numbers, Tell,
 from persistence.sqlite.names import Authors
 from persistence.sqlite.queries import one_moment
 from persistence.sqlite.rows import (
+    BASES,
     ENTRY_COLUMNS,
     SNAPSHOT_COLUMNS,
     TALLY_COLUMNS,
@@ -35,6 +36,7 @@ _ENTRIES_ANYWHERE = ENTRIES.replace("document =", "+document =")
 """The same rows, looked for in the whole table: a damaged key ends the search by keys early."""
 TALLY = f"SELECT {TALLY_COLUMNS} FROM tallies WHERE document = ?"  # noqa: S608
 SNAPSHOT = f"SELECT {SNAPSHOT_COLUMNS} FROM snapshots WHERE document = ?"  # noqa: S608
+BASE = SNAPSHOT.replace("snapshots", "bases")
 _POSITION, _AUTHOR, _RECEIVED_AT, _UPDATE = (
     ENTRY_COLUMNS.split(", ").index(name)
     for name in ("position", "author", "received_at", '"update"')
@@ -51,6 +53,7 @@ class Reading:
     document: Document
     tally: Tally | None = None
     snapshot: Snapshot | None = None
+    base: Snapshot | None = None
     rows: int = 0  # of entries, damaged ones included
     rows_reached: int = 0  # of these, at positions that are accounted for
     unfit: Numbers = field(default_factory=Numbers)
@@ -132,6 +135,8 @@ def _read(
         reading.tally = open_tally(row, document)
     for row in connection.execute(SNAPSHOT, (document.id,)):
         reading.snapshot = open_snapshot(row, document)
+    for row in connection.execute(BASE, (document.id,)):
+        reading.base = open_snapshot(row, document, BASES)
     thinned = reading.tally.thinned if reading.tally else -1
     loose: set[int] = set()
     last = max(thinned, 0)
@@ -288,6 +293,19 @@ def tell_sums(connection: sqlite3.Connection, reading: Reading, tell: Tell) -> N
         if there or expected:
             why = "its checksum does not fit" if there else "it is missing"
             tell(_snapshot("snapshot.unfit" if there else "snapshot.missing", reading, why))
+    if reading.base is None and connection.execute(BASE, (id_,)).fetchone():
+        tell(
+            Finding(
+                "base.unfit",
+                "damage",
+                f"{reading.document.name}: what its history begins with is damaged: its checksum "
+                "does not fit",
+                "nothing of the content is lost; its history cannot be read from its beginning",
+                "`--fix` puts it right where one byte is wrong, and else moves it into quarantine",
+                document=reading.document.name,
+                fixable=True,
+            )
+        )
 
 
 def _tally(code: str, reading: Reading, why: str) -> Finding:

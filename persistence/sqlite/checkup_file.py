@@ -114,10 +114,16 @@ def malformed(said: str) -> Finding:
     )
 
 
+def missing_tables(connection: sqlite3.Connection) -> list[str]:
+    """List the tables, indices and views of this version that are not there, or not the same."""
+    ours, found = _made(fresh()), _made(connection)
+    return sorted(name for name, sql in ours.items() if found.get(name) != sql)
+
+
 def check_schema(connection: sqlite3.Connection, tell: Tell) -> bool:
     """Compare the tables, indices and views with those that this version makes."""
     ours, found = _made(fresh()), _made(connection)
-    differing = sorted(name for name, sql in ours.items() if found.get(name) != sql)
+    differing = missing_tables(connection)
     for name in differing:
         tell(
             Finding(

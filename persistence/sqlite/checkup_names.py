@@ -5,13 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 
-from persistence.sqlite import names
+from persistence.sqlite import deletions, meta, names, revocations
 from persistence.sqlite.checkup_findings import Finding, Numbers, Tell, some
 from persistence.sqlite.names import Kind
-from persistence.sqlite.queries import read_meta
 from persistence.sqlite.rows import Document, Row
 
-META = ("epoch", "created_at", "last_position")
+META = ("epoch", "created_at", "last_position", meta.REMOVED)
 _NEXT = "SELECT min(document) FROM {} WHERE document > ?"
 
 
@@ -21,10 +20,11 @@ def check_meta(connection: sqlite3.Connection, tell: Tell) -> None:
         "epoch": "the service does not start: clients know the database by it",
         "created_at": "nobody needs it but people",
         "last_position": "positions could be given twice, were it not for the entries",
+        meta.REMOVED: "it cannot be told whether entries went missing without a trace",
     }
     does = {"epoch": "gives the database a new one: clients read anew what they already have"}
     for key in META:
-        if read_meta(connection, key) is None:
+        if meta.read_meta(connection, key) is None:
             tell(
                 Finding(
                     "meta.unfit",
@@ -66,7 +66,7 @@ def _is_whole(connection: sqlite3.Connection, row: Row) -> bool:
 def nameless(connection: sqlite3.Connection, known: dict[int, Document]) -> Iterator[int]:
     """Give the ids that rows stand under, though no sound name has them."""
     found: set[int] = set()
-    for table in ("entries", "tallies", "snapshots"):
+    for table in ("entries", "tallies", "snapshots", "bases"):
         for id_ in ids_in(connection, table):
             if id_ not in known and id_ not in found:
                 found.add(id_)
@@ -109,3 +109,66 @@ def check_nameless(
             )
         )
     return entries, ids
+
+
+# What people took away
+
+
+def check_deletions(connection: sqlite3.Connection, tell: Tell) -> None:
+    """Tell of deletions, and of those that are damaged."""
+    deleted = Numbers()
+    for row in connection.execute(f"SELECT {deletions.COLUMNS} FROM deletions"):  # noqa: S608
+        deletion, sound = deletions.open_deletion(row)
+        deleted.add(0)
+        if not sound:
+            tell(
+                Finding(
+                    "deletion.unfit",
+                    "damage",
+                    f"{deletion.document}: the row that tells of its deletion is damaged",
+                    "the document stays deleted, but never counts as purged",
+                    "`--fix` puts it right where one byte is wrong, and else believes it as it "
+                    "stands, not purged",
+                    document=deletion.document,
+                    fixable=True,
+                )
+            )
+    if deleted:
+        tell(
+            Finding(
+                "deletion.count",
+                "info",
+                f"{some(deleted.count, 'document')} deleted",
+                "`draftsync docs restore` brings back those that are not purged",
+                count=deleted.count,
+            )
+        )
+
+
+def check_revocations(connection: sqlite3.Connection, tell: Tell) -> None:
+    """Tell of revocations, and of those that are damaged."""
+    rows = connection.execute(f"SELECT {revocations.COLUMNS} FROM revocations").fetchall()  # noqa: S608
+    unfit = sum(not revocations.is_sound(row) for row in rows)
+    if unfit:
+        tell(
+            Finding(
+                "revocation.unfit",
+                "damage",
+                f"{some(unfit, 'revocation')} of tokens damaged",
+                "they are believed as they stand; a token may be taken though it was revoked",
+                "`--fix` puts them right where one byte is wrong, and else moves them into "
+                "quarantine: revoke again",
+                count=unfit,
+                fixable=True,
+            )
+        )
+    if rows:
+        tell(
+            Finding(
+                "revocation.count",
+                "info",
+                f"{some(len(rows), 'revocation')} of tokens",
+                "these tokens are not taken any more",
+                count=len(rows),
+            )
+        )

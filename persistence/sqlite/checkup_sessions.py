@@ -92,8 +92,7 @@ def remade_log(connection: sqlite3.Connection, session: Session) -> Log | None:
 
 def is_known_lost(connection: sqlite3.Connection, session: Session) -> bool:
     """Whether a repair found already that nothing tells what a session is."""
-    there = repair_quarantine.is_there(connection)
-    return there and repair_quarantine.quarantined(connection, session.name)
+    return repair_quarantine.quarantined(connection, session.name)
 
 
 def _check_session(connection: sqlite3.Connection, session: Session, tell: Tell) -> None:

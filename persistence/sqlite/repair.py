@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from persistence.sqlite import names, schema
+from persistence.sqlite import deletions, meta, names, revocations, schema
 from persistence.sqlite.checkup import Report, examine, unaccounted
 from persistence.sqlite.checkup_documents import Look
 from persistence.sqlite.checkup_findings import Finding, Progress, some
@@ -23,7 +23,6 @@ from persistence.sqlite.checkup_sessions import known_sessions
 from persistence.sqlite.errors import translated
 from persistence.sqlite.lock import WriterLock
 from persistence.sqlite.names import Authors
-from persistence.sqlite.queries import read_meta
 from persistence.sqlite.repair_documents import (
     CannotRemove,
     Done,
@@ -31,11 +30,13 @@ from persistence.sqlite.repair_documents import (
     mend_document,
     mend_names,
     put_nameless_aside,
+    remove,
 )
-from persistence.sqlite.repair_quarantine import note, prepare
+from persistence.sqlite.repair_mend import mended
+from persistence.sqlite.repair_quarantine import PutAside, note, put_aside
 from persistence.sqlite.repair_salvage import finish, salvage
 from persistence.sqlite.repair_sessions import Mended, mend_session, mend_states, put_strays_aside
-from persistence.sqlite.rows import seal_meta
+from persistence.sqlite.rows import Row, seal_meta
 from persistence.store import Position, Snapshot, StoreError, StoreInUse
 
 PATIENCE = 5.0  # seconds to wait for another process's lock
@@ -46,6 +47,9 @@ _REBUILT = {"pages.malformed", "schema.differs", "log.damaged", "log.header"}
 """Findings that a new file is made for."""
 
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value, checksum) VALUES (?, ?, ?)"
+_PUT_REVOCATION = """
+    INSERT OR REPLACE INTO revocations VALUES
+    (CAST(? AS TEXT), CAST(? AS TEXT), ?, ?, CAST(? AS TEXT), ?)"""
 _HIGHEST = """
     SELECT max(head) FROM (
         SELECT max(head) AS head FROM tallies UNION ALL SELECT max(position) FROM entries)"""
@@ -150,6 +154,7 @@ class _Repair:
                 )
             self._mend_documents(connection)
             self._mend_sessions(connection)
+            self._mend_takings(connection)
             self._account(connection)
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -159,11 +164,10 @@ class _Repair:
             "epoch": secrets.token_hex(16),
             "created_at": repr(time.time()),
             "last_position": str(highest or 0),
-            "removed": None,  # made again when everything else is there
         }
         with transaction(connection):
             for key, value in made.items():
-                if value is not None and read_meta(connection, key) is None:
+                if meta.read_meta(connection, key) is None:
                     connection.execute(_PUT_META, (key, value, seal_meta(key, value)))
                     self._tell("meta.remade", f"meta: {key} was made again")
 
@@ -178,9 +182,9 @@ class _Repair:
             for finding in self._report.findings
             if finding.fixable and finding.document is not None
         }
-        doubted, unusable = (
+        doubted, unusable, spoilt, lacking = (
             {each.document for each in self._report.findings if each.code == code}
-            for code in ("snapshot.wrong", "snapshot.unusable")
+            for code in ("snapshot.wrong", "snapshot.unusable", "base.wrong", "entry.lacking")
         )
         known = names.documents(connection)
         everything = any(
@@ -198,6 +202,8 @@ class _Repair:
                     self._deep.remake,
                     doubted=document.name in doubted,
                     unusable=document.name in unusable,
+                    spoilt=document.name in spoilt,
+                    lacking=document.name in lacking,
                 )
             if mended.anything:
                 self._tell_document(document.name, mended, document.name)
@@ -237,9 +243,43 @@ class _Repair:
                 f"{some(done.remade, 'log')} made again",
             )
 
+    def _mend_takings(self, connection: sqlite3.Connection) -> None:
+        """Deletions are believed as they stand; revocations that are none are put aside."""
+        made = aside = 0
+        with transaction(connection):
+            for row in _unsound(connection, "deletions"):
+                found = mended(row, lambda r: deletions.open_deletion(r)[1])
+                deletion, _ = deletions.open_deletion(found or row)
+                remove(connection, "deletions", "checksum = ? AND at = ?", (row[4], row[2]))
+                columns = deletions.deletion_row(deletion)
+                connection.execute(
+                    "INSERT OR REPLACE INTO deletions VALUES (?, ?, ?, ?, ?)", columns
+                )
+                made += 1
+            for row in _unsound(connection, "revocations"):
+                remove(connection, "revocations", "checksum = ? AND at = ?", (row[5], row[2]))
+                found = mended(row, revocations.is_sound)
+                if found is not None:
+                    connection.execute(_PUT_REVOCATION, found)
+                    made += 1
+                    continue
+                put_aside(connection, PutAside("revocations", revocations.COLUMNS, row),
+                          "its checksum did not fit")  # fmt: skip
+                aside += 1
+        if made or aside:
+            self._tell(
+                "taking.mended",
+                f"{some(made, 'deletion or revocation', 'deletions or revocations')} put right, "
+                f"{aside} put into quarantine",
+            )
+
     def _account(self, connection: sqlite3.Connection) -> None:
         """Take note of positions that went missing, and of commits that the log lost."""
         with transaction(connection):
+            if meta.read_meta(connection, meta.REMOVED) is None:
+                meta.write(connection, meta.REMOVED, "0")
+                meta.write(connection, meta.REMOVED, str(max(unaccounted(connection), 0)))
+                self._tell("meta.remade", "meta: removed was made again, from what is not there")
             gone = unaccounted(connection)
             if gone > 0:
                 note(connection, "", 0, "entries went missing without a trace", gone)
@@ -247,6 +287,14 @@ class _Repair:
                            " noted")  # fmt: skip
             for text in self._lost:
                 note(connection, "", 0, text, 0)
+
+
+def _unsound(connection: sqlite3.Connection, table: str) -> list[Row]:
+    if table == "deletions":
+        sql = f"SELECT {deletions.COLUMNS} FROM deletions"  # noqa: S608 -- our own names
+        return [row for row in connection.execute(sql) if not deletions.open_deletion(row)[1]]
+    sql = f"SELECT {revocations.COLUMNS} FROM revocations"  # noqa: S608
+    return [row for row in connection.execute(sql) if not revocations.is_sound(row)]
 
 
 @contextmanager
@@ -279,5 +327,4 @@ def _prepare(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA cell_size_check = ON")
     schema.migrate(connection)
-    prepare(connection)
     connection.text_factory = bytes

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 from persistence.sqlite import names
 from persistence.sqlite.checkup_documents import (
+    BASE,
     ENTRIES,
     SNAPSHOT,
     TALLY,
@@ -24,6 +25,7 @@ from persistence.sqlite.names import Authors, Kind
 from persistence.sqlite.repair_mend import mended
 from persistence.sqlite.repair_quarantine import PutAside, note, put_aside, quarantined
 from persistence.sqlite.rows import (
+    BASES,
     ENTRY_COLUMNS,
     SNAPSHOT_COLUMNS,
     TALLY_COLUMNS,
@@ -50,6 +52,7 @@ _UNFIT = "its checksum did not fit"
 _put_entry = Insert("entries", ENTRY_COLUMNS, "INSERT OR IGNORE")
 _put_tally = Insert("tallies", TALLY_COLUMNS, "INSERT OR REPLACE")
 _put_snapshot = Insert("snapshots", SNAPSHOT_COLUMNS, "INSERT OR REPLACE")
+_put_base = Insert("bases", SNAPSHOT_COLUMNS, "INSERT OR REPLACE")
 
 
 class CannotRemove(Exception):
@@ -144,20 +147,27 @@ def mend_document(
     *,
     doubted: bool = False,
     unusable: bool = False,
+    spoilt: bool = False,
+    lacking: bool = False,
 ) -> Done:
     """Let a document be whole; the caller gives the transaction. Raises CannotRemove.
 
     ``doubted``: its snapshot is sound by its checksum, and yet not what its entries make;
-    ``unusable``: it cannot even be loaded.
+    ``unusable``: it cannot even be loaded. ``spoilt``: the base of its history cannot.
+    ``lacking``: it has edits that no entry tells of.
     """
     done = Done()
     reading = read_here(connection, authors, document)
     _mend_entries(connection, authors, reading, done)
+    _mend_base(connection, document, done, spoilt=spoilt)
     reading = read_here(connection, authors, document)
     tally = reading.tally or _mended_tally(connection, document, done)
     thinned = max(tally.thinned if tally is not None else reading.thinned, 0)
     for position in reading.missing.first:
         note(connection, document.name, position, "it went missing, with its bytes")
+        done.noted += 1
+    if lacking and not quarantined(connection, document.name):
+        note(connection, document.name, 0, "entries that the snapshot has went missing", 0)
         done.noted += 1
     _rechain(connection, authors, document, thinned)
     snapshot = reading.snapshot
@@ -256,6 +266,23 @@ def _has_snapshot(connection: sqlite3.Connection, reading: Reading) -> bool:
     return there or expected or reading.thinned > 0
 
 
+def _mend_base(
+    connection: sqlite3.Connection, document: Document, done: Done, *, spoilt: bool
+) -> None:
+    for row in connection.execute(BASE, (document.id,)).fetchall():
+        if not spoilt and open_snapshot(row, document, BASES) is not None:
+            continue
+        found = mended(row, lambda r: open_snapshot(r, document, BASES) is not None, (0,))
+        if found is not None and not spoilt:
+            _put_base(connection, found)
+            done.mended += 1
+            continue
+        what = PutAside("bases", SNAPSHOT_COLUMNS, row, document.name, _number(row[1]))
+        put_aside(connection, what, "it was damaged")
+        remove(connection, "bases", "document = ?", (document.id,))
+        done.remade = True
+
+
 def _replaced(
     connection: sqlite3.Connection,
     authors: Authors,
@@ -266,7 +293,8 @@ def _replaced(
 ) -> Snapshot | None:
     """Put what the entries make in the place of a snapshot; without that, it stays."""
     document = reading.document
-    made = remake(_opened(connection, authors, document, thinned)) if remake else None
+    opened = _opened(connection, authors, reading, thinned)
+    made = remake(replace(opened, snapshot=reading.snapshot)) if remake else None
     if made is None:
         return reading.snapshot
     for row in connection.execute(SNAPSHOT, (document.id,)).fetchall():
@@ -300,7 +328,9 @@ def _remake_snapshot(
         put_aside(connection, what, "it was damaged")
         remove(connection, "snapshots", "document = ?", (document.id,))
         done.remade = True
-    made = remake(_opened(connection, authors, document, thinned)) if remake else None
+    made = remake(_opened(connection, authors, reading, thinned)) if remake else None
+    if made is None and reading.base is not None and reading.base.position >= thinned:
+        made = reading.base  # and the entries behind it, as far as they can be applied
     if made is not None:
         _put_snapshot(connection, snapshot_row(document, made))
         done.remade = True
@@ -308,14 +338,16 @@ def _remake_snapshot(
 
 
 def _opened(
-    connection: sqlite3.Connection, authors: Authors, document: Document, thinned: int
+    connection: sqlite3.Connection, authors: Authors, reading: Reading, thinned: int
 ) -> Opened:
+    document = reading.document
+
     def entries() -> Iterator[Entry]:
         for link in sound_entries(connection, authors, document):
             yield link.entry
 
     whole = not quarantined(connection, document.name)
-    return Opened(document.name, None, thinned, whole, entries)
+    return Opened(document.name, None, thinned, whole, entries, reading.base)
 
 
 def _mended_tally(connection: sqlite3.Connection, document: Document, done: Done) -> Tally | None:
@@ -384,8 +416,11 @@ def _moved(
 
 
 def _forget(connection: sqlite3.Connection, document: Document, done: Done) -> None:
-    """Nothing is left of a document but its name."""
+    """Nothing is left of a document but its name. (A purged one has an empty tally.)"""
     for row in connection.execute(TALLY, (document.id,)).fetchall():
+        tally = open_tally(row, document)
+        if tally is not None and not tally.head:
+            continue
         what = PutAside("tallies", TALLY_COLUMNS, row, document.name)
         put_aside(connection, what, "nothing is left of what it sums up")
         remove(connection, "tallies", "document = ?", (document.id,))
@@ -423,7 +458,11 @@ def put_nameless_aside(
             what = PutAside("entries", ENTRY_COLUMNS, row, position=_number(row[1]))
             put_aside(connection, what, "the name of its document is lost")
             done.put_aside += 1
-        for table, columns in (("tallies", TALLY_COLUMNS), ("snapshots", SNAPSHOT_COLUMNS)):
+        for table, columns in (
+            ("tallies", TALLY_COLUMNS),
+            ("snapshots", SNAPSHOT_COLUMNS),
+            ("bases", SNAPSHOT_COLUMNS),
+        ):
             sql = f"SELECT {columns} FROM {table} WHERE document = ?"  # noqa: S608
             for row in connection.execute(sql, (id_,)).fetchall():
                 what = PutAside(table, columns, row)

@@ -13,11 +13,6 @@ from persistence.sqlite.rows import Row
 NOTE = "note"
 """The source of what is no row: something that is known to be lost, without its bytes."""
 
-_TABLE = """
-    CREATE TABLE IF NOT EXISTS quarantine (
-        id INTEGER NOT NULL PRIMARY KEY, at INTEGER NOT NULL, source TEXT NOT NULL,
-        name TEXT NOT NULL, position INTEGER NOT NULL, reason TEXT NOT NULL, columns TEXT NOT NULL
-    ) STRICT"""
 _PUT = """
     INSERT INTO quarantine (at, source, name, position, reason, columns)
     VALUES (?, ?, ?, ?, ?, ?)"""
@@ -32,11 +27,6 @@ class PutAside:
     row: Row
     name: str = ""  # of the document or the session
     position: int = 0  # or offset
-
-
-def prepare(connection: sqlite3.Connection) -> None:
-    """Make the table where it is not there yet."""
-    connection.execute(_TABLE)
 
 
 def put_aside(connection: sqlite3.Connection, what: PutAside, reason: str) -> None:
@@ -76,12 +66,6 @@ def quarantined(connection: sqlite3.Connection, name: str) -> bool:
     """Whether anything of a document or a session is in the quarantine."""
     found = connection.execute("SELECT 1 FROM quarantine WHERE name = ? LIMIT 1", (name,))
     return found.fetchone() is not None
-
-
-def is_there(connection: sqlite3.Connection) -> bool:
-    """Whether the database has a quarantine."""
-    sql = "SELECT 1 FROM sqlite_master WHERE name = 'quarantine'"
-    return connection.execute(sql).fetchone() is not None
 
 
 def positions(connection: sqlite3.Connection) -> int:

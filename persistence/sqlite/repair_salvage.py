@@ -7,6 +7,7 @@ it is finished by the next repair.
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 import time
@@ -15,12 +16,13 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from persistence.sqlite import names, schema
+from persistence.sqlite import deletions, names, revocations, schema
 from persistence.sqlite.checkup_findings import Progress
 from persistence.sqlite.checkup_sessions import is_sound_cursor, is_sound_letter
 from persistence.sqlite.names import Kind
 from persistence.sqlite.repair_pages import Cell, Pages
 from persistence.sqlite.rows import (
+    BASES,
     ENTRY_COLUMNS,
     SNAPSHOT_COLUMNS,
     TALLY_COLUMNS,
@@ -47,6 +49,7 @@ from persistence.sqlite.session_rows import (
 )
 
 _META_COLUMNS = "key, value, checksum"
+_QUARANTINE_COLUMNS = "id, at, source, name, position, reason, columns"
 _FIRST_TABLES = ("meta", "names", "ids", "session_states", "session_logs")
 _DONE, _DOING = ".salvaged", ".salvaging"
 
@@ -60,7 +63,7 @@ class Kept:
     stored: tuple[str, ...]  # as a page has them
     types: dict[str, str]
     rowid: str | None  # the column that is the rowid, and so not among the stored ones
-    defaults: dict[str, object]
+    defaults: dict[str, object]  # of the columns that may be empty, and rows of old lack
 
     def row(self, cell: Cell) -> Row | None:
         """The columns of a cell if it may be of this table."""
@@ -73,8 +76,10 @@ class Kept:
             found[name] = self.defaults[name]
         if self.rowid is not None:
             found[self.rowid] = cell.rowid
-        if any(not _is(found[name], self.types[name]) for name in self.columns):
-            return None
+        for name in self.columns:
+            lacking = found[name] is None and name in self.defaults
+            if not lacking and not _is(found[name], self.types[name]):
+                return None
         return tuple(found[name] for name in self.columns)
 
 
@@ -182,6 +187,10 @@ def _tables(connection: sqlite3.Connection) -> dict[str, Kept]:
         "acknowledgements": ACKNOWLEDGEMENT_COLUMNS,
         "cursors": CURSOR_COLUMNS,
         "dead_letters": DEAD_LETTER_COLUMNS,
+        "bases": SNAPSHOT_COLUMNS,
+        "deletions": deletions.COLUMNS,
+        "revocations": revocations.COLUMNS,
+        "quarantine": _QUARANTINE_COLUMNS,
     }
     return {name: _kept(connection, name, each) for name, each in columns.items()}
 
@@ -200,8 +209,16 @@ def _kept(connection: sqlite3.Connection, table: str, columns: str) -> Kept:
         (*keys, *(name for _, name, *_ in info if name not in keys)),
         {name: type_ for _, name, type_, *_ in info},
         rowid,
-        {name: 0 for _, name, _, _, default, _ in info if default is not None},
+        {name: None for _, name, _, needed, _, key in info if not needed and not key},
     )
+
+
+def _is_aside(row: Row) -> bool:
+    """Rows of the quarantine have no checksum; but what they hold is JSON."""
+    try:
+        return isinstance(json.loads(row[6]), dict)
+    except ValueError:
+        return False
 
 
 Sound = dict[str, Callable[[Row], bool]]
@@ -222,6 +239,10 @@ def _sound(salvage_: Salvage) -> Sound:
     def snapshot(row: Row) -> bool:
         document = documents.get(row[0])
         return document is not None and open_snapshot(row, document) is not None
+
+    def base(row: Row) -> bool:
+        document = documents.get(row[0])
+        return document is not None and open_snapshot(row, document, BASES) is not None
 
     def event(row: Row) -> bool:
         session = sessions.get(row[0])
@@ -244,6 +265,10 @@ def _sound(salvage_: Salvage) -> Sound:
         "acknowledgements": acknowledgement,
         "cursors": lambda row: is_sound_cursor(row, sessions),
         "dead_letters": lambda row: is_sound_letter(row, sessions),
+        "bases": base,
+        "deletions": lambda row: deletions.open_deletion(row)[1],
+        "revocations": revocations.is_sound,
+        "quarantine": _is_aside,
     }
 
 
@@ -335,6 +360,7 @@ def _order(value: object) -> int:
 _NEWER = {
     "tallies": ("SELECT head FROM tallies WHERE document = ?", 1),
     "snapshots": ("SELECT position FROM snapshots WHERE document = ?", 1),
+    "bases": ("SELECT position FROM bases WHERE document = ?", 1),
     "session_logs": ("SELECT top FROM session_logs WHERE id = CAST(? AS TEXT)", 4),
     "meta": ("SELECT value FROM meta WHERE key = CAST(? AS TEXT)", 1),
 }

@@ -125,7 +125,18 @@ def _findings(document: Opened, found: Examination) -> Iterator[Finding]:
             "the document cannot be served"
             if found.unusable
             else "the document is served as the snapshot has it",
-            "`--fix` makes it again from the entries, and keeps the old one in quarantine",
+            "`--fix` merges it with the entries, and keeps the old one in quarantine",
+            document=document.name,
+            positions=(document.snapshot.position,) if document.snapshot else (),
+            fixable=True,
+        )
+    if found.lacking:
+        yield Finding(
+            "entry.lacking",
+            "damage",
+            f"{document.name}: its snapshot has edits that are not among its entries",
+            "nothing of the content is lost, only history: entries went missing",
+            "`--fix` takes note of it",
             document=document.name,
             positions=(document.snapshot.position,) if document.snapshot else (),
             fixable=True,
@@ -175,7 +186,7 @@ def _left_out(
 
 
 def _remake(document: Opened) -> Snapshot | None:
-    made = remade(document.base, document.thinned, document.entries)
+    made = remade(document.snapshot, document.base, document.thinned, document.entries)
     if made is None:
         return None
     position, update, state_vector = made

@@ -7,10 +7,11 @@ functions. To be called on a deep stack, as everything that walks nested types.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from persistence.store import Entry, Snapshot
+from persistence.store import NOWHERE, Entry, Snapshot
 from sync.core.content import content
+from sync.core.deletions import contains
 from sync.core.document import Document
 from sync.core.errors import MalformedMessage, NativeFailure
 from sync.core.footprint import missing
@@ -36,6 +37,8 @@ class Examination:
     """Why the snapshot is wrong, None where it is right or there is none."""
     unusable: bool = False
     """The snapshot cannot even be loaded."""
+    lacking: bool = False
+    """The snapshot has edits that neither history nor what is known to be lost accounts for."""
     base: str | None = None
     """Why the base of its history is wrong."""
     compared: bool = False
@@ -66,22 +69,27 @@ def examine(
     if whole and not found.unread and (start is not snapshot):
         found.compared = True
         found.snapshot = _difference(replayed, snapshot)
+        if found.snapshot is not None and _has_all_of(replayed, snapshot):
+            found.snapshot, found.lacking = None, True
     _replay(snapshot, entries, found.pending, None)
     return found
 
 
 def remade(
-    base: Snapshot | None, thinned: int, entries: Entries
+    snapshot: Snapshot | None, base: Snapshot | None, thinned: int, entries: Entries
 ) -> tuple[int, bytes, bytes] | None:
     """Make a snapshot again from a base and the entries: its position, update and state vector.
 
-    None where it cannot be made, or not be verified, or something would be missing in it.
+    Where there is a ``snapshot`` that is wrong, it is merged with the entries: nothing that is in
+    either is lost. None where it cannot be made, or not be verified, or something would be missing
+    in it.
     """
-    if thinned and (base is None or base.position < thinned):
+    if snapshot is None and thinned and (base is None or base.position < thinned):
         return None
+    start = replace(snapshot, position=NOWHERE) if snapshot is not None else base
     unread: dict[int, str] = {}
     try:
-        replayed = _replay(base, entries, unread, None)
+        replayed = _replay(start, entries, unread, None)
         taken = TakenSnapshot.of(replayed)
     except NativeFailure:
         return None
@@ -153,6 +161,16 @@ def _difference(replayed: Document, snapshot: Snapshot) -> str | None:
     if _filled(ours) != _filled(snapshot.update):
         return "it has other content than the entries that it stands for"
     return None
+
+
+def _has_all_of(replayed: Document, snapshot: Snapshot) -> bool:
+    """Whether a snapshot has everything that its entries make, and more."""
+    theirs = Document(snapshot.update)
+    clocks = theirs.clocks
+    return all(clocks.get(client, 0) >= end for client, end in replayed.clocks.items()) and (
+        contains(theirs.deletions(), replayed.deletions())
+        and (dict(clocks), theirs.deletions()) != (dict(replayed.clocks), replayed.deletions())
+    )
 
 
 def _filled(update: bytes) -> dict[str, object]:
