@@ -42,6 +42,7 @@ from sync.server.api.document_names import DocumentNames
 from sync.server.api.event_stream import Streams
 from sync.server.api.exchange import Exchange
 from sync.server.api.requests import Completing, Joining, NewSession, Publication
+from sync.server.document_lists import DocumentLists
 from sync.server.hub import Hub
 from sync.server.metrics import Metrics
 from sync.server.monitoring import Monitor
@@ -188,8 +189,9 @@ class Application:
         """``metrics``: None where they are at another address. ``layers``: the last is first."""
         self.streams = Streams(hub)
         monitor.streams = self.streams.statistics
+        lists = DocumentLists(all_sessions.store)
         context = Context(
-            hub, all_sessions, all_webhooks, admission, self.streams, monitor, metrics
+            hub, all_sessions, lists, all_webhooks, admission, self.streams, monitor, metrics
         )
         self._admission = admission
         self._app = _shared(DocumentNames(_api(context)), admission)

@@ -17,6 +17,7 @@ from sync.server.admission import Admission
 from sync.server.api.event_stream import Streams
 from sync.server.api.problems import RETRY_SECONDS, Refusal, invalid
 from sync.server.api.requests import Request as Body
+from sync.server.document_lists import DocumentLists
 from sync.server.hub import Hub
 from sync.server.metrics import Metrics
 from sync.server.monitoring import Monitor
@@ -42,6 +43,7 @@ class Context:
 
     hub: Hub
     sessions: Sessions
+    lists: DocumentLists
     webhooks: Webhooks
     admission: Admission
     streams: Streams

@@ -209,10 +209,13 @@ async def list_documents(
         bool, Query(description="Those that were deleted, instead. For administrators.")
     ] = False,
 ) -> JSONResponse:
-    """List the documents that your token may read, ordered by their names, as they are on disk."""
+    """List the documents that your token may read, ordered by their names, as they are on disk.
+
+    Pages behind the first may be of the same moment as that one.
+    """
     if deleted and not who.administrator:
         raise Forbidden("only administrators see what was deleted: your token must say role admin")
-    heads = await in_time(parts.sessions.store.heads(prefix))
+    heads = await in_time(parts.lists.read(prefix, further=after != ""))
     part = search.casefold()
     told: list[dict[str, Any]] = []
     for place in range(bisect_right(heads, after, key=_NAMED), len(heads)):

@@ -14,8 +14,8 @@ import pytest
 from pycrdt import Array, Doc, Map, Text
 
 from persistence.memory import MemoryStore
-from persistence.store import Deletion, Edit, Position, StoreError, StoreUnavailable
-from sync.server import document_text, inspecting
+from persistence.store import Deletion, Edit, Head, Position, StoreError, StoreUnavailable
+from sync.server import document_lists, document_text, inspecting
 from sync.server.api import documents as documents_module
 from sync.server.api.documents import (
     DOCUMENT,
@@ -481,6 +481,37 @@ async def test_a_long_list_lets_others_have_their_turn(
         await Draft(memory, f"d{n}").edit(evaluated)
     async with opened(memory) as (_, alice):
         assert await names(alice) == ([f"d{n}" for n in range(9)], None)
+
+
+class Listed(MemoryStore):
+    """Counts how often all documents are read."""
+
+    lists = 0
+
+    async def heads(self, prefix: str = "") -> list[Head]:
+        self.lists += 1
+        return await super().heads(prefix)
+
+
+async def test_further_pages_read_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    store = Listed()
+    for n in range(5):
+        await Draft(store, f"d{n}").edit(evaluated)
+    async with open_office(store) as office:
+        api, before = reader(office), store.lists
+        page, after = await names(api, limit=2)
+        await Draft(store, "d22").edit(evaluated)
+        page += (await names(api, limit=2, after=after))[0]
+        assert page == ["d0", "d1", "d2", "d3"]
+        assert store.lists == before + 1
+        assert (await names(api, limit=4))[0][-1] == "d22"  # a first page is of now
+        assert store.lists == before + 2
+        assert await names(api, after="d3", prefix="d") == (["d4"], None)  # it is another list
+        assert store.lists == before + 3
+        monkeypatch.setattr(document_lists, "KEPT_SECONDS", 0.0)
+        await names(api)
+        assert await names(api, after="d3") == (["d4"], None)
+        assert store.lists == before + 5
 
 
 def test_the_examples_are_true() -> None:
