@@ -220,8 +220,9 @@ class FileWriter:
                     deletions.begin_purge(connection, deleted)
                 if tally is not None:
                     left, removed = deletions.purge_some(connection, tally)
-                    _write_tallies(connection, tally_row(left), ledger.last)
-            if left is not None:
+                    if removed:
+                        _write_tallies(connection, tally_row(left), ledger.last)
+            if left is not None and removed:
                 ledger.rewritten(left)
             self._log_pages += removed // 32 + 1  # rows in a page
             return removed

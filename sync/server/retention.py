@@ -1,4 +1,8 @@
-"""Retention: old history and old events go, documents and sessions stay as they are."""
+"""Retention: old history and old events go, documents and sessions stay as they are.
+
+What is left of a history stays readable: before the edits up to a cut go, the document as it was
+there is kept as the base that history begins with.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,20 @@ from functools import partial
 
 import anyio
 
-from persistence.store import Store, StoreError
+from persistence.store import (
+    EntryInfo,
+    Head,
+    HistoryRemoved,
+    Past,
+    Snapshot,
+    Store,
+    StoreError,
+    to_milliseconds,
+)
+from sync.core.errors import NativeFailure
+from sync.core.replay import replay
+from sync.core.snapshot import TakenSnapshot
+from sync.server.inspecting import INLINE, MOST_INLINE, Turns, Unreadable, in_worker, is_short
 from sync.server.telemetry import logger
 
 log = logger(__name__)
@@ -17,8 +34,14 @@ log = logger(__name__)
 PAGE = 100
 """Sessions that are looked at together."""
 
+ENTRIES = 1_000
+"""Entries of a history that are looked at together."""
+
 RESTING = 3.0
 """After each step nothing is removed for so many times as long as it took: edits go first."""
+
+
+_turns = Turns("bases")  # those who look into histories do not stand in their way
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +86,7 @@ class Retention:
 
     async def _sweep(self, now: float) -> None:
         entries = events = 0
+        await self._finish_purges()
         if self._keep.history is not None:
             entries = await self._sweep_documents(now - self._keep.history)
         if self._keep.events is not None:
@@ -74,9 +98,50 @@ class Retention:
     async def _sweep_documents(self, before: float) -> int:
         removed = 0
         for head in await self._store.heads():
-            if head.edits and head.thinned < head.snapshot:
+            if head.edits and head.thinned < head.snapshot and await self._rebase(head, before):
                 removed += await _all_of(partial(self._store.thin, head.document, before))
         return removed
+
+    async def _rebase(self, head: Head, before: float) -> bool:
+        """Keep what a document was where its history is going to begin; False: nothing may go."""
+        cut = await self._cut(head, before)
+        if cut is None:
+            return False
+        if cut.position == head.snapshot:  # history begins with that
+            return True
+        try:
+            past = await self._store.past(head.document, cut.position)
+            taken = await _taken(past)
+        except HistoryRemoved:  # there is a base behind it already
+            return True
+        except (NativeFailure, RecursionError, Unreadable) as failure:
+            log.warning("history is kept for now", document=head.document, error=str(failure))
+            return False
+        base = Snapshot(
+            head.document, cut.position, taken.update, taken.state_vector, cut.received_at
+        )
+        await self._store.rebase(base)
+        return True
+
+    async def _cut(self, head: Head, before: float) -> EntryInfo | None:
+        """Find the last entry that goes: all up to it are older, and in the snapshot."""
+        horizon, cut = to_milliseconds(before), None
+        after, limit = head.thinned, 1
+        while True:
+            page = await self._store.history(head.document, after, limit)
+            for each in page.entries:
+                if each.position > head.snapshot or to_milliseconds(each.received_at) >= horizon:
+                    return cut
+                cut = each
+            if page.next is None:
+                return cut
+            after, limit = page.next, ENTRIES
+
+    async def _finish_purges(self) -> None:
+        """What a crash left of purged documents goes, too."""
+        for each in await self._store.deletions():
+            if each.purged:
+                await _all_of(partial(self._store.purge, each.document))
 
     async def _sweep_sessions(self, before: float) -> int:
         removed, after = 0, 0
@@ -88,6 +153,24 @@ class Retention:
                     self._truncated(each.session, gone)
                     removed += gone
         return removed
+
+
+async def _taken(past: Past) -> TakenSnapshot:
+    """Make a document of its past, and prove that it can be loaded again.
+
+    Raises NativeFailure, RecursionError, Unreadable.
+    """
+    base = past.base.update if past.base else None
+    work = partial(_replayed, base, [entry.edit.update for entry in past.entries])
+    return work() if is_short(past, INLINE, MOST_INLINE) else await in_worker(work, _turns)
+
+
+def _replayed(base: bytes | None, updates: list[bytes]) -> TakenSnapshot:
+    """In the worker. What cannot be read is left out, as when the document is loaded."""
+    taken = TakenSnapshot.of(replay(base, updates).document)
+    if not taken.verify():
+        raise NativeFailure("it cannot be loaded again")
+    return taken
 
 
 async def _all_of(step: Callable[[], Awaitable[int]]) -> int:

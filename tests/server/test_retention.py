@@ -8,13 +8,29 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
+from pycrdt import Doc, Text
 
 from persistence.memory import MemoryStore
-from persistence.sqlite import open_sqlite
-from persistence.store import Edit, Event, Position, Record, SessionState, Snapshot, Store
+from persistence.past import MOST_PURGED
+from persistence.sqlite import SqliteStore, open_sqlite
+from persistence.store import (
+    Deletion,
+    Edit,
+    Event,
+    Past,
+    Position,
+    Record,
+    SessionState,
+    Snapshot,
+    Store,
+)
+from sync.core.content import content
+from sync.core.replay import replay
+from sync.core.snapshot import TakenSnapshot
 from sync.server.retention import Keep, Retention
 from tests.server.parts import DISK_FULL, TroubledStore, eventually
 
@@ -59,6 +75,121 @@ async def test_what_is_old_and_in_a_snapshot_goes() -> None:
     await fill(store, "bare", [2 * HOUR] * 5, covered=0)
     async with sweeping(store, HOUR):
         await until_left(store, {"bare": 5, "new": 5, "old": 1, "some": 2})
+
+
+def typed(count: int) -> list[bytes]:
+    """Return the updates of somebody who types that many letters, one by one."""
+    doc: Doc[Any] = Doc(client_id=7)
+    doc["text"] = text = Text()
+    updates: list[bytes] = []
+    doc.observe(lambda event: updates.append(event.update))
+    for number in range(count):
+        text += chr(ord("a") + number % 26)
+    return updates
+
+
+def text_of(past: Past) -> str:
+    base = past.base.update if past.base else None
+    replayed = replay(base, [entry.edit.update for entry in past.entries])
+    assert not replayed.left_out
+    return str(content(replayed.document.encode()).get("text", ""))
+
+
+def whole(document: str, position: int, updates: list[bytes]) -> Snapshot:
+    taken = TakenSnapshot.of(replay(None, updates).document)
+    return Snapshot(document, Position(position), taken.update, taken.state_vector, time.time())
+
+
+async def retained(store: Store) -> None:
+    """Sweep once."""
+    await Retention(store, Keep(HOUR))._sweep(time.time())
+
+
+@pytest.mark.parametrize("count", [6, 60])  # read here, and in a worker
+async def test_what_is_left_of_a_history_is_what_it_was(tmp_path: Path, count: int) -> None:
+    updates = typed(count)
+    old, covered = count // 2, count - 1
+    for store in (MemoryStore(), await opened(tmp_path)):
+        batch = [
+            edit("a", 2 * HOUR if number < old else 0)._replace(update=update)
+            for number, update in enumerate(updates)
+        ]
+        await store.append(batch)
+        await store.compact(whole("a", covered, updates[:covered]))
+        before = [text_of(await store.past("a", position)) for position in range(count + 1)]
+        assert len(set(before)) == count + 1
+        await retained(store)
+        head = await store.head("a")
+        assert head is not None
+        assert (head.thinned, head.edits) == (old, count - old)
+        for position in range(old, count + 1):
+            past = await store.past("a", position)
+            assert (text_of(past), past.position) == (before[position], position)
+        moment = batch[old - 1].received_at
+        assert await store.position_at("a", moment) == old
+        await store.compact(whole("a", count, updates))
+        await retained(store)
+        assert text_of(await store.past("a", old)) == before[old]
+        await store.close()
+
+
+async def opened(folder: Path) -> SqliteStore:
+    store = SqliteStore(folder / "drafts.db", "full")
+    await store.open()
+    return store
+
+
+async def test_a_later_sweep_begins_with_the_base_of_the_one_before(tmp_path: Path) -> None:
+    updates = typed(6)
+    for store in (MemoryStore(), await opened(tmp_path)):
+        now = time.time()
+        await store.append(
+            [
+                edit("a", 0)._replace(update=each, received_at=now + n)
+                for n, each in enumerate(updates)
+            ]
+        )
+        await store.compact(whole("a", 5, updates[:5]))
+        for old in (2, 4):
+            await Retention(store, Keep(HOUR))._sweep(now + HOUR + old - 0.5)
+            past = await store.past("a", 6)
+            assert past.base is not None
+            assert (past.base.position, past.base.taken_at) == (old, round(now + old - 1, 3))
+            assert text_of(past) == "abcdef"
+            assert text_of(await store.past("a", old)) == "abcdef"[:old]
+        await Retention(store, Keep(HOUR))._sweep(now + 2 * HOUR)
+        past = await store.past("a")
+        assert past.base is not None
+        assert past.base.position == 5
+        assert text_of(past) == "abcdef"
+        await store.close()
+
+
+async def test_a_history_whose_beginning_cannot_be_made_is_kept(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, updates = MemoryStore(), typed(4)
+    ages = (3 * HOUR, 2 * HOUR, 0, 0)
+    await store.append(
+        [edit("some", age)._replace(update=each) for age, each in zip(ages, updates, strict=True)]
+    )
+    await store.compact(whole("some", 4, updates))
+    monkeypatch.setattr(TakenSnapshot, "verify", lambda _: False)
+    await retained(store)
+    assert await edits_left(store) == {"some": 4}
+    assert "history is kept for now" in caplog.text
+
+
+async def test_a_purge_that_was_interrupted_is_finished() -> None:
+    store = MemoryStore()
+    await fill(store, "a", [0.0] * (MOST_PURGED + 1), covered=0)
+    await fill(store, "b", [0.0], covered=0)
+    for name in "ab":
+        await store.delete(Deletion(name, "root", time.time()))
+    await store.purge("a")
+    await retained(store)
+    assert await store.purge("a") == 0
+    assert len((await store.load("b")).entries) == 1
 
 
 async def test_it_sweeps_again() -> None:
@@ -125,4 +256,4 @@ async def test_the_file_shrinks_while_edits_come(
                 assert await store.append([edit("drafts/2", 0.0)]) == 20_001 + number
             await eventually(lambda: "old history was removed" in caplog.text)
         assert await edits_left(store) == {"drafts/1": 0, "drafts/2": 50}
-    assert (await anyio.Path(path).stat()).st_size < 100_000
+    assert (await anyio.Path(path).stat()).st_size < 130_000
