@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
-from pycrdt import Array, Doc
+from pycrdt import Array, Doc, Map
 from websockets.exceptions import ConnectionClosed
 
 from persistence.sqlite import open_sqlite, open_sqlite_readonly
@@ -37,6 +37,11 @@ WRITERS = 50
 DOCUMENTS = 10
 BUDGET = 5.0
 """Seconds in which backups are begun."""
+
+ROUNDS = 3
+"""At least."""
+
+NOON = 1_790_000_000.0
 
 FILLING = 8_000
 """Entries of 4 KB that are there before, so that copying takes a while."""
@@ -96,11 +101,24 @@ async def all_have_saved(crowd: list[Writer], more: int) -> None:
 
 async def fill(path: Path) -> None:
     """A database that takes a while to copy."""
+    batches = await anyio.to_thread.run_sync(fillings)
     async with open_sqlite(path, "normal") as store:
-        for start in range(0, FILLING, 500):
-            await store.append(
-                [Edit(f"old/{start}", bytes(4_000), "alice", (), 1_790_000_000.0)] * 500
-            )
+        for batch in batches:
+            await store.append(batch)
+
+
+def fillings() -> list[list[Edit]]:
+    """Documents of which each has a large answer after the other."""
+    doc: Doc[Any] = Doc()
+    updates = []
+    for number in range(500):
+        before = doc.get_state()
+        doc.get(ANSWERS, type=Map)["q"] = f"{number} " * 1_000
+        updates.append(doc.get_update(before))
+    return [
+        [Edit(f"old/{number}", update, "alice", (), NOON) for update in updates]
+        for number in range(FILLING // 500)
+    ]
 
 
 async def back_up(database: Path, copy: Path) -> dict[str, Any]:
@@ -110,6 +128,13 @@ async def back_up(database: Path, copy: Path) -> dict[str, Any]:
     assert done.returncode == 0, done.stderr.decode()
     told: dict[str, Any] = json.loads(done.stdout)
     return told
+
+
+async def doctor(copy: Path) -> None:
+    """Checksums, and a replay of every document, in a process of its own."""
+    command = [*COMMAND, "doctor", "--database", str(copy), "--json"]
+    done = await anyio.run_process(command, check=False, cwd=ROOT)
+    assert done.returncode == 0, done.stdout.decode() + done.stderr.decode()
 
 
 async def check(copy: Path, crowd: list[Writer], saved: dict[str, int]) -> None:
@@ -175,18 +200,24 @@ async def test_a_backup_while_fifty_people_write(tmp_path: Path) -> None:
     ):
         await all_have_saved(crowd, 5)
         started = time.perf_counter()
-        while not rounds or time.perf_counter() - started < BUDGET:
+        while len(rounds) < ROUNDS or time.perf_counter() - started < BUDGET:
             rounds.append(await play(crowd, database, tmp_path / f"copy-{len(rounds)}.db"))
     for each in rounds:
         await check(each.copy, crowd, each.saved)
-    calm = statistics.median(each.calm[-1] for each in rounds)
-    stalled = statistics.median(each.during[-1] for each in rounds)
+    await doctor(rounds[-1].copy)
+    calm, during = ([r.calm[-1] for r in rounds], [r.during[-1] for r in rounds])
     print(
-        f"{len(rounds)} backups; edits {len(rounds[-1].during)} during the last; longest SAVED, "
-        f"median of rounds: {1e3 * calm:.1f} ms before, {1e3 * stalled:.1f} ms during; "
-        f"worst {1e3 * max(each.during[-1] for each in rounds):.1f} ms"
+        f"{len(rounds)} backups, {sum(len(r.during) for r in rounds)} edits meanwhile; longest "
+        f"until SAVED in a round, least/median/most: before {figures(calm)}, during "
+        f"{figures(during)} ms"
     )
-    assert stalled <= calm + STALL
+    # A copy that kept writers waiting would do so in every round; a busy machine does in some.
+    assert min(during) <= min(calm) + STALL
+
+
+def figures(seconds: list[float]) -> str:
+    found = (min(seconds), statistics.median(seconds), max(seconds))
+    return "/".join(f"{1e3 * each:.1f}" for each in found)
 
 
 async def play(crowd: list[Writer], database: Path, copy: Path) -> Round:
