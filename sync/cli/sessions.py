@@ -183,7 +183,8 @@ def show(
 
     async def read(reader: Reader) -> tuple[Found, list[Head], Chronicle, dict[str, Any]]:
         stored, found = await _find(reader, session)
-        heads = await reader.heads(draft_prefix(session))
+        listed = await reader.heads(draft_prefix(session))
+        heads = [head for head in listed if head.deleted is None]
         chronicle = Chronicle(found)
         await read_filled(chronicle, heads, DraftAnswers(reader))
         return (stored, found), heads, chronicle, _as_told(reader, stored, found)

@@ -22,6 +22,7 @@ from sync.core.content import content
 from sync.core.errors import Forbidden, NativeFailure
 from sync.core.names import DocumentName
 from sync.core.replay import replay
+from sync.core.restoring import restoration
 from sync.core.yprotocol import EMPTY_UPDATE, saved_frame, step2_frame
 from sync.server.connection import Connection, Verdict
 from sync.server.draft_answers import INLINE, MOST_INLINE, is_small
@@ -195,8 +196,6 @@ def _reverted(
 
     None where there is nothing to change.
     """
-    from sync.core.restoring import restoration  # noqa: PLC0415
-
     wanted = replay(base, updates).document.encode()
     changes = difference(content(current), content(wanted))
     return restoration(current, wanted), len(changes)

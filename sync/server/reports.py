@@ -26,7 +26,8 @@ async def read_chronicle(reader: Reader, session: str, drafts: DraftAnswers) -> 
         raise UnknownSession(f"there is no session {session!r}")
     chronicle = Chronicle(revived(stored))
     await _read_events(reader, chronicle, stored.truncated, stored.top)
-    heads = await reader.heads(draft_prefix(session))
+    listed = await reader.heads(draft_prefix(session))
+    heads = [head for head in listed if head.deleted is None]
     for head in heads:
         await _read_edits(reader, chronicle, head.document)
     await read_filled(chronicle, heads, drafts)

@@ -166,7 +166,8 @@ class StatusBoard:
             shelf.rooms |= before
             return
         known = {name: (room.position, _commits(room)) for name, room in before.items()}
-        heads = await self._store.heads(draft_prefix(session))
+        listed = await self._store.heads(draft_prefix(session))
+        heads = [each for each in listed if each.deleted is None]
         shelf.heads = {each.document: each for each in heads[:MOST_DRAFTS]}
         shelf.heads_at = anyio.current_time()
         shelf.rooms = self._rooms(session)

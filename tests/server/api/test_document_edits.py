@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import time
 from typing import Any
 from urllib.parse import quote
@@ -416,7 +417,7 @@ async def test_a_history_that_was_removed() -> None:
         await sent(api, peer.put("a", 1))
         await sent(api, peer.put("a", 2))
         with anyio.fail_after(10):  # its room goes, and leaves a snapshot
-            while (await store.load(NAME)).snapshot is None:  # noqa: ASYNC110 - nobody tells
+            while (await store.load(NAME)).entries:  # noqa: ASYNC110 - nobody tells
                 await anyio.sleep(0.01)
         while await store.thin(NAME, time.time() + 60):
             pass
@@ -489,7 +490,13 @@ async def test_a_session_whose_drafts_are_deleted_goes_on(office: Office) -> Non
     await lead.post("sessions/s1/start")
     draft = f"documents/{quote('drafts/s1/a', safe='')}"
     await sent(writer(office), Peer().put("a", 1), draft)
+    before = (await lead.get("sessions/s1/report")).json()
+    assert '"edits": 1' in json.dumps(before), before
     assert (await administrator(office).request("DELETE", draft)).status_code == 204
+    told = (await lead.get("sessions/s1/report")).json()
+    assert '"edits": 1' not in json.dumps(told), told
+    status = (await lead.get("sessions/s1/status")).json()
+    assert [each["edits"] for each in status["test_cases"]] == [0, 0]
     bob = office.api("bob", "join")
     assert (await bob.post("sessions/s1/join")).status_code == 200
     assert (await lead.get("sessions/s1/report")).status_code == 200
