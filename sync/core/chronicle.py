@@ -15,19 +15,17 @@ from __future__ import annotations
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
 
 from sync.core.changes import ABSENT, Place
 from sync.core.content import joined_kind
 from sync.core.crdt import ARRAY, XML, RootKind
 from sync.core.guard import DELETED, FORMAT, GC
 from sync.core.items import Clock, Item, Items, is_xml, read_items, value_of
+from sync.core.runs import Runs
 from sync.core.sequence import Sequence
 
 BASE = -1
 """In the place of an entry's index: what was there before the first of them."""
-
-_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +56,8 @@ class Chronicle:
         """``base``: the document before the first entry, as one update."""
         self.entries = 0  # taken so far
         self._clocks: dict[int, int] = {}
-        self._writers = _Runs[int]()  # of each item: the index of its entry
-        self._spots = _Runs["_Spot | None"]()  # of each item: where it stands
+        self._writers = Runs[int]()  # of each item: the index of its entry
+        self._spots = Runs["_Spot | None"]()  # of each item: where it stands
         self._named: dict[tuple[str | Clock, str | None], _Spot] = {}  # by parent and key
         self._deleted = _Deletions()
         self._kinds: dict[str, RootKind | None] = {}
@@ -304,45 +302,6 @@ class _Turn:
         elif known is not None:
             return
         self.touches[place] = Touch(clients, whole=False)
-
-
-class _Runs(Generic[_T]):
-    """A value for every clock of every client; few where neighbours have the same one."""
-
-    __slots__ = ("_ends", "_values")
-
-    def __init__(self) -> None:
-        self._ends: dict[int, list[int]] = {}
-        self._values: dict[int, list[_T]] = {}
-
-    def add(self, client: int, end: int, value: _T) -> None:
-        """The client's next clocks, up to ``end``."""
-        ends = self._ends.setdefault(client, [])
-        values = self._values.setdefault(client, [])
-        if values and values[-1] is value:
-            ends[-1] = end
-        else:
-            ends.append(end)
-            values.append(value)
-
-    def end(self, client: int) -> int:
-        ends = self._ends.get(client)
-        return ends[-1] if ends else 0
-
-    def find(self, clock: Clock) -> _T | None:
-        ends = self._ends.get(clock[0], [])
-        index = bisect_right(ends, clock[1])
-        return self._values[clock[0]][index] if index < len(ends) else None
-
-    def between(self, client: int, start: int, end: int) -> Iterator[tuple[int, int, _T]]:
-        """The values of a range of clocks: start, end and value of each part."""
-        ends = self._ends.get(client, [])
-        for index in range(bisect_right(ends, start), len(ends)):
-            if start >= end:
-                return
-            stop = min(ends[index], end)
-            yield start, stop, self._values[client][index]
-            start = stop
 
 
 class _Deletions:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from sync.core.crdt import Replica
+from sync.core.crdt import Replica, RootKind
 from sync.core.deletions import Ranges, contains, joined
 from sync.core.errors import NativeFailure
 from sync.core.footprint import Footprint
@@ -71,21 +71,28 @@ class Document:
             news = footprint.news(self._clocks)
         if not news and not footprint.deleted:
             return False
+        if news:
+            self._merge(update, footprint, news)
+            return True
+        before = self._replica.deletions()
+        self._merge(update, footprint, news)
+        return self._replica.deletions() != before
+
+    def merge(self, update: bytes, footprint: Footprint) -> None:
+        """:meth:`apply`, for who need not know whether anything was new: deletions cost less so."""
+        self._merge(update, footprint, footprint.news(self._clocks))
+
+    def _merge(self, update: bytes, footprint: Footprint, news: News) -> None:
         self._types += footprint.types
         if self._nesting is not None and news:
             self._nesting.add(update, self._clocks)
         if self._halves or footprint.astral:
             update = self._without_parted(update, news)
-        if not news:
-            before = self._replica.deletions()
-            self._replica.apply(update)
-            return self._replica.deletions() != before
         self._replica.apply(update)
         for client, (_, end) in news.items():
             self._clocks[client] = end
-        if len(footprint.writes) > 1:
+        if news and len(footprint.writes) > 1:
             self._check_integrated(news)
-        return True
 
     @property
     def plain(self) -> bool:
@@ -96,6 +103,14 @@ class Document:
         """Merge a stroke in that is wholly new. Raises NativeFailure."""
         self._replica.apply(update)
         self._clocks[stroke.client] = stroke.end
+
+    def root(self, name: str, kind: RootKind) -> object:
+        """See :meth:`Replica.root`."""
+        return self._replica.root(name, kind)
+
+    def value(self, root: str, key: str) -> tuple[bool, object]:
+        """See :meth:`Replica.value`."""
+        return self._replica.value(root, key)
 
     def state_vector(self) -> bytes:
         """The encoded state vector."""

@@ -72,7 +72,7 @@ def _apply_all(
             left_out[index] = f"it stands on edits that are not in the log, of clients {[*lacking]}"
             continue
         try:
-            document.apply(update, footprint)
+            document.merge(update, footprint)
         except NativeFailure as failure:
             left_out[index] = str(failure)
             return index

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Any
 
 from persistence.store import Past, Position
-from sync.core.changes import ABSENT, Place
+from sync.core.changes import ABSENT, Place, places
+from sync.core.chronicle import BASE, Attempt
+from sync.core.content import content
 from sync.core.events import iso
+from sync.core.stretches import Stretch, stretches
 from sync.forms.definition import FormDefinition
+from sync.inspection.authors import Credit
 from sync.inspection.labels import label
-from sync.inspection.versions import versions
+from sync.inspection.story import Story
+from sync.inspection.versions import PAUSE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +97,113 @@ class Blame:
 def blame(past: Past) -> list[Blame]:
     """For each place who last changed it, ordered by place; those that were emptied too.
 
-    Call it on a deep stack. Raises NativeFailure.
+    Of a value that was set as one, ``before`` is the value that it replaced. Where something inside
+    a place was changed, as in a text, it is what stood there before the last author began, with no
+    pause above PAUSE_SECONDS. Call it on a deep stack. Raises NativeFailure.
     """
-    made: dict[Place, Blame] = {}
-    for version in versions(past, -1.0):
-        for change in version.changes:
-            made[change.place] = Blame(
-                change.place, change.after, change.before, version.author, version.last,
-                version.ended_at, version.offline, None, None, (), (),
-            )  # fmt: skip
-    return [made[place] for place in sorted(made, key=str)]
+    story = Story(past)
+    now = {
+        place: value
+        for place, value in places(content(story.update)).items()
+        if _told(place, value)
+    }
+    began = {place: story.before(place, _began(story, place)) for place in story.touched}
+    before = story.values((index, place) for place, index in began.items())
+    written = stretches(story.update)
+    blames = [_unknown(story, place, now[place], written) for place in now if place not in began]
+    for place, index in began.items():
+        value = now.get(place, ABSENT)
+        if value is not ABSENT or before[index, place] is not ABSENT:
+            blames.append(_known(story, place, value, before[index, place], written))
+    return sorted(blames, key=_by_place)
+
+
+def _told(place: Place, value: object) -> bool:
+    """An empty root holds nothing."""
+    return place.key is not None or value not in ("", [], {})
+
+
+def _by_place(blame: Blame) -> tuple[str, bool, str]:
+    root, key = blame.place
+    return root, key is not None, key or ""
+
+
+def _began(story: Story, place: Place) -> int:
+    """The entry with which the last author of a place began to change it."""
+    touched = story.touched[place]
+    began = touched[-1]
+    for earlier in reversed(touched[:-1]):
+        one, other = story.entries[earlier].edit, story.entries[began].edit
+        if (
+            story.touches[began][place].whole
+            or other.received_at - one.received_at > PAUSE_SECONDS
+            or _credit(story, place, earlier) != _credit(story, place, began)
+        ):
+            break
+        began = earlier
+    return began
+
+
+def _credit(story: Story, place: Place, index: int) -> Credit:
+    """Who changed a place with an entry; of several, one whose own edit it is."""
+    clients = story.touches[index][place].clients
+    known = [story.authors.of_client(index, client) for client in clients]
+    own = [each for each in known if each.introduced_by is None]
+    return next(iter(own or known), story.authors.of_entry(index))
+
+
+def _known(
+    story: Story,
+    place: Place,
+    value: object,
+    before: object,
+    written: Mapping[str, list[Stretch]],
+) -> Blame:
+    index = story.touched[place][-1]
+    entry = story.entries[index]
+    credit = _credit(story, place, index)
+    return Blame(
+        place,
+        value,
+        before,
+        credit.author,
+        entry.position,
+        entry.edit.received_at,
+        entry.edit.offline,
+        story.authors.away(index, story.touches[index][place].clients),
+        credit.introduced_by,
+        tuple(
+            _overruled(story, each) for each in story.chronicle.attempts(place) if each.entry >= 0
+        ),
+        _spans(story, place, written),
+    )
+
+
+def _unknown(
+    story: Story, place: Place, value: object, written: Mapping[str, list[Stretch]]
+) -> Blame:
+    """It was set before the history begins that is kept."""
+    spans = _spans(story, place, written)
+    return Blame(place, value, ABSENT, None, None, None, False, None, None, (), spans)
+
+
+def _overruled(story: Story, attempt: Attempt) -> Overruled:
+    position, edit = story.entries[attempt.entry]
+    author = story.authors.of_client(attempt.entry, attempt.client).author
+    return Overruled(author, position, edit.received_at, edit.offline, attempt.value)
+
+
+def _spans(story: Story, place: Place, written: Mapping[str, list[Stretch]]) -> tuple[Span, ...]:
+    if place.key is not None:
+        return ()
+    pieces: list[Span] = []
+    for client, start, end, text in written.get(place.root, []):
+        code_units = text.encode("utf-16-le", "surrogatepass")
+        for low, high, index in story.chronicle.writers(client, start, end):
+            part = code_units[2 * (low - start) : 2 * (high - start)]
+            author = story.authors.of_client(index, client).author if index != BASE else None
+            pieces.append(Span(author, part.decode("utf-16-le", "replace")))
+    return tuple(
+        Span(author, "".join(piece.text for piece in run))
+        for author, run in groupby(pieces, key=lambda piece: piece.author)
+    )

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from persistence.store import Entry, Past, Position
-from sync.core.changes import Change, difference
-from sync.core.content import content
-from sync.core.document import Document
+from persistence.store import Past, Position
+from sync.core.changes import Change, Place, same
 from sync.core.events import iso
-from sync.core.guard import inspect
 from sync.forms.definition import FormDefinition
 from sync.inspection.labels import labelled
-from sync.inspection.state import replayed_past
+from sync.inspection.story import Story
 
 PAUSE_SECONDS = 120.0
 
@@ -52,54 +50,89 @@ def versions(past: Past, pause_seconds: float = PAUSE_SECONDS) -> list[Version]:
     """Group a document's entries by author and pause, ordered by their last positions.
 
     An author's edits are one version until the next one of theirs comes more than
-    ``pause_seconds`` later; what others do meanwhile makes no difference. Call it on a deep stack.
-    Raises NativeFailure.
+    ``pause_seconds`` later; what others do meanwhile makes no difference. Clocks may step back:
+    the order is that of the positions. What somebody only handed on is its writer's. Call it on a
+    deep stack. Raises NativeFailure.
     """
-    left_out = replayed_past(past).left_out
-    contents = _contents(past, left_out)
-    groups = _groups(past.entries, pause_seconds)
-    made = []
-    for group in groups:
-        entries = [past.entries[index] for index in group]
-        changes = difference(contents[group[0]], contents[group[-1] + 1])
-        made.append(
-            Version(
-                entries[0].edit.author,
-                entries[0].position,
-                entries[-1].position,
-                entries[0].edit.received_at,
-                entries[-1].edit.received_at,
-                len(entries),
-                tuple(dict.fromkeys(e.edit.connection for e in entries if e.edit.connection)),
-                any(entry.edit.offline for entry in entries),
-                None,
-                changes,
-            )
-        )
+    story = Story(past)
+    groups = _groups(story, pause_seconds)
+    touched = [_touched(story, group) for group in groups]
+    points = [
+        (point, place)
+        for places in touched
+        for place, (first, last) in places.items()
+        for point in (story.before(place, first), last)
+    ]
+    values = story.values(points)
+    made = [
+        _version(story, group, _changes(story, places, values))
+        for group, places in zip(groups, touched, strict=True)
+    ]
     return sorted(made, key=lambda version: version.last)
 
 
-def _groups(entries: tuple[Entry, ...], pause_seconds: float) -> list[list[int]]:
-    open_groups: dict[str, list[int]] = {}
+def _groups(story: Story, pause_seconds: float) -> list[list[int]]:
+    """The indexes of the entries of each version."""
+    last: dict[str, list[int]] = {}
     groups: list[list[int]] = []
-    for index, entry in enumerate(entries):
-        group = open_groups.get(entry.edit.author)
+    for index, entry in enumerate(story.entries):
+        author = _author(story, index)
+        group = last.get(author)
         if group is not None:
-            before = entries[group[-1]].edit.received_at
+            before = story.entries[group[-1]].edit.received_at
             if entry.edit.received_at - before <= pause_seconds:
                 group.append(index)
                 continue
-        open_groups[entry.edit.author] = group = [index]
+        last[author] = group = [index]
         groups.append(group)
     return groups
 
 
-def _contents(past: Past, left_out: dict[int, str]) -> list[dict[str, object]]:
-    """What the document held before each entry, and behind the last."""
-    document = Document(past.base.update if past.base else None)
-    contents = [content(document.encode())]
-    for index, entry in enumerate(past.entries):
-        if index not in left_out:
-            document.apply(entry.edit.update, inspect(entry.edit.update, 2**31))
-        contents.append(content(document.encode()))
-    return contents
+def _author(story: Story, index: int) -> str:
+    return story.authors.of_entry(index).author or story.entries[index].edit.author
+
+
+def _touched(story: Story, group: list[int]) -> dict[Place, tuple[int, int]]:
+    """The places that a version touched, and the entries that did so first and last."""
+    found: dict[Place, tuple[int, int]] = {}
+    for index in group:
+        for place in story.touches[index]:
+            first, _ = found.get(place, (index, index))
+            found[place] = first, index
+    return found
+
+
+def _changes(
+    story: Story,
+    touched: Mapping[Place, tuple[int, int]],
+    values: Mapping[tuple[int, Place], object],
+) -> tuple[Change, ...]:
+    found = (
+        Change(place, values[story.before(place, first), place], values[last, place])
+        for place, (first, last) in touched.items()
+    )
+    return tuple(
+        sorted((each for each in found if not same(each.before, each.after)), key=_by_place)
+    )
+
+
+def _by_place(change: Change) -> tuple[str, bool, str]:
+    root, key = change.place
+    return root, key is not None, key or ""
+
+
+def _version(story: Story, group: list[int], changes: tuple[Change, ...]) -> Version:
+    entries = [story.entries[index] for index in group]
+    first, last = entries[0], entries[-1]
+    return Version(
+        _author(story, group[0]),
+        first.position,
+        last.position,
+        first.edit.received_at,
+        last.edit.received_at,
+        len(entries),
+        tuple(dict.fromkeys(e.edit.connection for e in entries if e.edit.connection)),
+        any(entry.edit.offline for entry in entries),
+        story.authors.away(group[0]),
+        changes,
+    )
