@@ -8,6 +8,7 @@
 const KEY = 'draftsync-console-token'
 const BASE = '/api/v1'
 const PATIENCE_MS = 15_000
+const AWAY = new Set([502, 503, 504]) // of the service, or of a proxy before it
 
 /** The service refused: `status`, and why in its own words. */
 export class Refused extends Error {
@@ -68,7 +69,7 @@ export async function ask(path, { method = 'GET', body, headers = {}, signal, as
   }
   if (answer.ok || answer.status === 304) return answer
   const detail = await told(answer)
-  if (answer.status >= 500 && answer.status !== 501) throw new Away(detail)
+  if (AWAY.has(answer.status)) throw new Away(detail)
   if (answer.status === 401 && as === undefined && token.read() === given) onSignedOut(detail)
   throw new Refused(answer.status, detail)
 }
@@ -114,7 +115,7 @@ export async function stream(path, take, signal) {
   })
   if (!answer.ok) {
     const detail = await told(answer)
-    throw answer.status >= 500 ? new Away(detail) : new Refused(answer.status, detail)
+    throw AWAY.has(answer.status) ? new Away(detail) : new Refused(answer.status, detail)
   }
   const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
   let waiting = ''

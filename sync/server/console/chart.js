@@ -68,7 +68,7 @@ export class Chart {
     this.node = h(
       'section',
       { class: 'card chart', 'aria-label': title },
-      h('header', {}, h('h3', {}, title), note && h('p', { class: 'quiet' }, note)),
+      h('header', {}, h('h2', {}, title), note && h('p', { class: 'quiet' }, note)),
       this.figures,
       h('div', { class: 'chart-area' }, this.plot, this.scale),
       h('div', { class: 'chart-times', 'aria-hidden': 'true' }, h('span', {}, '5 min ago'), h('span', {}, 'now')),

@@ -13,8 +13,8 @@ const SESSIONS = 20 // those that were made last, whose events are shown
 const EVENTS = 20 // of each
 
 export function feed({ signal }) {
-  const edits = h('ol', { class: 'log', role: 'log', 'aria-label': 'Latest edits', tabindex: 0 }, loading('edits'))
-  const events = h('ol', { class: 'log', role: 'log', 'aria-label': 'Latest session events', tabindex: 0 }, loading('events'))
+  const edits = h('div', { class: 'log', role: 'log', 'aria-label': 'Latest edits', tabindex: 0 }, loading('edits'))
+  const events = h('div', { class: 'log', role: 'log', 'aria-label': 'Latest session events', tabindex: 0 }, loading('events'))
   followEdits(edits, signal)
   followEvents(events, signal)
   return {
@@ -42,7 +42,7 @@ function followEdits(list, signal) {
 }
 
 const editLine = (each) =>
-  h('li', { key: each.position }, time(each.time), ' ', h('strong', { class: 'name' }, each.author), ' in ', documentLink(each.document),
+  h('div', { class: 'entry', key: each.position }, time(each.time), ' ', h('strong', { class: 'name' }, each.author), ' in ', documentLink(each.document),
     h('span', { class: 'quiet figures' }, ` #${each.position}, ${bytes(each.size)}`), each.offline && [' ', badge('warn', 'offline')])
 
 function followEvents(list, signal) {

@@ -13,7 +13,7 @@ import { h, patch } from './dom.js'
 import { feed } from './feed.js'
 import { clock, duration } from './format.js'
 import { overview } from './overview.js'
-import { announcer, badge, confirm, link } from './parts.js'
+import { announcer, badge, link } from './parts.js'
 import { every, health, tryNow } from './poll.js'
 import { session } from './session.js'
 import { sessions } from './sessions.js'
@@ -63,6 +63,7 @@ function handedOver() {
 
 /** Whether a token is an administrator's. Throws Refused in words for the reader, and Away. */
 async function admitted(text) {
+  if (ended(text)) throw new Refused(401, refusal(text))
   try {
     await ask('/status', { as: text })
   } catch (error) {
@@ -75,9 +76,14 @@ async function admitted(text) {
   }
 }
 
+function ended(text) {
+  const end = claims(text)?.exp
+  return Boolean(end) && end * 1_000 < Date.now()
+}
+
 function refusal(text, detail) {
   const end = claims(text)?.exp
-  if (end && end * 1_000 < Date.now()) return `This token expired at ${clock(end * 1_000)}, ${duration(Date.now() / 1_000 - end)} ago. Get a new one.`
+  if (ended(text)) return `This token expired at ${clock(end * 1_000)}, ${duration(Date.now() / 1_000 - end)} ago. Get a new one.`
   return `The service does not take this token: ${detail}.`
 }
 
@@ -104,9 +110,8 @@ function enter(text) {
 }
 
 whenSignedOut(() => {
-  const end = claims(token.read() ?? '')?.exp
   signOut(
-    end && end * 1_000 < Date.now()
+    ended(token.read() ?? '')
       ? 'Your token has expired. Paste a new one to go on where you are.'
       : 'The service does not take your token any more. Paste another one to go on where you are.',
   )

@@ -29,8 +29,8 @@ async function history(followed, view, signal) {
   return { steps, more: after !== null, damaged }
 }
 
-const ofVersion = (each) => ({ ...each, position: each.last, before: each.first - 1 })
-const ofEdit = (each) => ({ ...each, first: each.position, began: each.time, ended: each.time, edits: 1, before: each.position - 1, changes: null })
+const ofVersion = (each) => ({ ...each, position: each.last })
+const ofEdit = (each) => ({ ...each, first: each.position, began: each.time, ended: each.time, edits: 1, changes: null })
 
 /** Versions of a document, for who chooses among them. */
 export const versions = async (followed, signal) => (await history(followed, 'versions', signal)).steps
@@ -80,14 +80,21 @@ export function past({ followed, query, signal }) {
     draw()
   }
 
+  /** What a step changed since the one before: people's versions may overlap. */
+  async function changesOf(step) {
+    const before = found.steps[found.steps.indexOf(step) - 1]?.position ?? 0
+    if (step.changes && before < step.first) return step.changes
+    const from = before || step.first - 1
+    return (await read(`${followed.path}/diff${queryOf({ from, to: step.position })}`, { signal })).changes
+  }
+
   async function stateOf(step) {
     const key = `${view} ${step.position}`
     if (!states.has(key)) {
       const at = read(`${followed.path}${path('at', step.position)}`, { signal })
-      const changes = step.changes ? { changes: step.changes } : read(`${followed.path}/diff${queryOf({ from: step.before, to: step.position })}`, { signal }).catch(() => ({ changes: [] }))
-      const [told, { changes: all }] = await Promise.all([at, changes])
+      const [told, changes] = await Promise.all([at, changesOf(step)])
       if (told.form && !followed.definition) followed.definition = (await read(path('sessions', told.session), { signal })).form
-      states.set(key, { told, changes: all })
+      states.set(key, { told, changes })
       if (states.size > KEPT) states.delete(states.keys().next().value)
     }
     return states.get(key)

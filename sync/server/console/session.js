@@ -2,8 +2,8 @@
 
 import { Away, Refused, path, read, stream } from './api.js'
 import { h, patch } from './dom.js'
-import { bytes, capital, count, duration, integer, milliseconds } from './format.js'
-import { Table, badge, confirm, documentLink, empty, facts, failure, link, loading, meter, say, section, sessionLink, stateBadge, time } from './parts.js'
+import { capital, count, duration, integer, milliseconds } from './format.js'
+import { badge, confirm, documentLink, empty, facts, failure, link, loading, meter, say, section, sessionLink, stateBadge, time } from './parts.js'
 import { every, pause } from './poll.js'
 
 const KEPT_EVENTS = 200
@@ -126,7 +126,7 @@ class Events {
     this.place = place
     this.all = [] // the newest first
     this.trouble = null
-    this.log = h('ol', { class: 'log', role: 'log', 'aria-label': 'Events', tabindex: 0 }, loading('events'))
+    this.log = h('div', { class: 'log', role: 'log', 'aria-label': 'Events', tabindex: 0 }, loading('events'))
     this.node = section('Events', this.log)
     this.from = null // {epoch, offset}
   }
@@ -164,7 +164,7 @@ class Events {
 /** One event; with the session that it is of, where the line does not stand below it. */
 export function eventLine({ offset, kind, actor, time: at, data }, of) {
   const words = Object.entries(data ?? {}).map(([key, value]) => `${key}: ${typeof value === 'object' ? JSON.stringify(value) : value}`).join(' · ')
-  return h('li', { key: `${of ?? ''}-${offset}` },
+  return h('div', { class: 'entry', key: `${of ?? ''}-${offset}` },
     time(at), ' ', h('strong', {}, kind), ' by ', h('span', { class: 'name' }, actor), of && [' in ', sessionLink(of)],
     h('span', { class: 'quiet figures' }, ` #${offset}`),
     words && h('div', { class: 'quiet clip', title: words.slice(0, 500) }, words.slice(0, 300)))

@@ -33,8 +33,8 @@ const LETTERS = [
   { head: 'Why', of: (each) => each.reason, class: 'wide' },
 ]
 const REVOKED = [
-  { head: 'What', of: (each) => each.kind, cell: (each) => (each.kind === 'sub' ? 'all tokens of' : 'the token') },
-  { head: 'Whose', of: (each) => each.value, cell: (each) => h('span', { class: 'name' }, each.value), rowHead: true },
+  { head: 'What', of: (each) => (each.sub === null ? 'the token' : 'all tokens of') },
+  { head: 'Whose', of: (each) => each.sub ?? each.jti, cell: (each) => h('span', { class: 'name' }, each.sub ?? each.jti), rowHead: true },
   { head: 'By', of: (each) => each.by },
   { head: 'At', of: (each) => each.at, cell: (each) => time(each.at) },
 ]
@@ -43,7 +43,7 @@ export function trouble({ signal }) {
   const now = h('div', {}, loading('the state of the service'))
   const connections = new Table({ caption: 'Connections', columns: CONNECTIONS, key: (each) => `${each.kind}-${each.id}`, none: 'Nobody is connected.', sorted: 'Latency', descending: true })
   const letters = new Table({ caption: 'Dead letters', columns: LETTERS, key: (each) => `${each.consumer} ${each.session} ${each.offset}`, none: 'Webhooks have taken everything.' })
-  const revoked = new Table({ caption: 'Revoked', columns: REVOKED, key: (each) => `${each.kind} ${each.value}`, none: 'Nothing is revoked.' })
+  const revoked = new Table({ caption: 'Revoked', columns: REVOKED, key: (each) => `${each.sub} ${each.jti}`, none: 'Nothing is revoked.' })
   const behind = h('div', {}, loading('connections'))
   const all = h('div', {}, loading('connections'))
   const dead = h('div', {}, loading('dead letters'))
