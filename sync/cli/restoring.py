@@ -21,11 +21,12 @@ from persistence.store import (
 )
 from sync.cli import options, screen
 from sync.cli.changing import change
-from sync.cli.http import OPERATOR, Service, Token, Url
+from sync.cli.http import OPERATOR, Service, ServiceError, Token, Url
 from sync.core.changes import ABSENT, difference
 from sync.core.errors import InvalidName
 from sync.core.guard import inspect
 from sync.core.names import document_name
+from sync.core.restoring import restoration
 from sync.core.session import session_of
 from sync.forms.definition import FormDefinition, InvalidForm, form_definition
 from sync.inspection.asking import parse_at, resolve
@@ -133,20 +134,28 @@ class _Restore:
     asked: int | float | None  # a position or a time
     dry_run: bool
 
+    @property
+    def _not_yet(self) -> str:
+        return f"{self.document!r} was not there yet at {self.at}"
+
     async def through(self, service: Service) -> Outcome:
         """Raises ServiceError."""
         if self.at is None:
             await service.post("documents", self.document, "restore", body={})
             return Outcome(self.document, None, None, (), brought_back=True)
+        now = await service.get("documents", self.document)
         then = await service.get("documents", self.document, at=self.at)
         position = then["position"]
-        if self.dry_run:
-            # `from` is what is there now: the newest, where none is given
-            told = await service.get("documents", self.document, "diff", to=position)
-            return Outcome(self.document, position, None, told["changes"])
-        body = {"position": position}
-        told = await service.post("documents", self.document, "restore", body=body)
-        return Outcome(self.document, position, told["position"], told["changes"])
+        if not position:
+            raise ServiceError(self._not_yet)
+        between = {"from": now["position"], "to": position}
+        told = await service.get("documents", self.document, "diff", **between)
+        made = None
+        if told["changes"] and not self.dry_run:
+            body = {"position": position}
+            done = await service.post("documents", self.document, "restore", body=body)
+            made = done["position"]
+        return Outcome(self.document, position, made, told["changes"])
 
     async def directly(self, store: Store) -> Outcome:
         """Raises StoreError, NativeFailure."""
@@ -154,15 +163,13 @@ class _Restore:
             return await self._bring_back(store)
         await self._check_there(store)
         position = await resolve(store, self.document, self.asked)
-        if not position:
-            raise StoreError(f"{self.document!r} was not there yet at {self.at}")
         now, then = await _state(store, self.document), await _state(store, self.document, position)
+        if not then.position:
+            raise StoreError(self._not_yet)
         form = await _form(store, self.document)
         changes = [labelled(each, form) for each in difference(now.content, then.content)]
         if self.dry_run:
             return Outcome(self.document, position, None, changes)
-        from sync.core.restoring import restoration
-
         update = run_deep(lambda: restoration(now.update, then.update))
         made = None if update is None else await store.append([_edit(self.document, update)])
         return Outcome(self.document, position, made, changes)
