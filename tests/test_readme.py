@@ -87,6 +87,12 @@ async def test_the_commands_to_run_it_and_look_inside(tmp_path: Path) -> None:
             )
         elif command.startswith("draftsync sessions watch"):
             script.append(f"{command} --once")
+        elif command.startswith("draftsync docs watch"):  # which ends when it is told to
+            script.append(
+                f"{command} --since 0 > watched & watcher=$!\n"
+                "until grep -q drafts/42 watched; do kill -0 $watcher; done\n"
+                "kill $watcher; wait $watcher || true"
+            )
         elif command.startswith("draftsync token"):
             script.append(f"token=$({command})")
             script.append(f"{sys.executable} {ROOT}/tests/support/one_edit.py ready $token")
