@@ -173,13 +173,16 @@ def mint(
     issuer: str | None = None,
     max_ttl: float = MAX_TTL,
     clock: Callable[[], float] = time.time,
+    issued_at: float | None = None,
+    token_id: str | None = None,
 ) -> str:
     """Make an HS256 token that a TokenVerifier of the same secret and audience accepts.
 
     ``documents`` maps patterns to ``read`` or ``write``, ``sessions`` to ``observe``, ``join`` or
     ``lead``. The token holds for ``ttl`` seconds from the current whole second, and has a random
-    ``jti`` to revoke it by. Raises ValueError with what was expected, for anything that the
-    verifier would refuse.
+    ``jti`` to revoke it by. One that takes the place of another without a new sign-in keeps when
+    that was issued, and its id: it is revoked with it. Raises ValueError with what was expected,
+    for anything that the verifier would refuse.
     """
     if not 0 < ttl <= max_ttl:
         raise ValueError(f"the ttl must be more than 0 and at most {max_ttl:.0f} seconds")
@@ -192,9 +195,9 @@ def mint(
         "sessions": None if sessions is None else dict(sessions),
         "aud": audience,
         "iss": issuer,
-        "iat": now,  # to the fraction: see auth.revocation
+        "iat": now if issued_at is None else issued_at,  # to the fraction: see auth.revocation
         "exp": math.ceil(int(now) + ttl),
-        "jti": secrets.token_urlsafe(16),
+        "jti": token_id or secrets.token_urlsafe(16),
     }
     shared = SharedSecret(secret)
     present = {claim: value for claim, value in claims.items() if value is not None}

@@ -67,6 +67,8 @@ class Desk:
             sessions=claims.get("sessions"),
             ttl=self._ttl,
             audience=AUDIENCE,
+            issued_at=claims.get("iat", 0.0),  # whoever is revoked gets none this way
+            token_id=claims.get("jti"),
         )
 
 

@@ -399,6 +399,21 @@ def test_minted_tokens_are_told_apart_by_their_id() -> None:
     assert len(ids) == 10
 
 
+def test_one_that_takes_the_place_of_another_is_revoked_with_it() -> None:
+    minted = mint(
+        SECRET,
+        subject="alice",
+        ttl=60,
+        audience="draftsync",
+        clock=lambda: NOW,
+        issued_at=NOW - 500.5,
+        token_id="the first",
+    )
+    alice = verify(minted)
+    assert (alice.issued_at, alice.token_id) == (NOW - 500.5, "the first")
+    assert alice.expires_at == NOW + 60
+
+
 def simple_mint(  # every rule in turn is broken through it
     secret: str | bytes = SECRET,
     subject: str = "alice",
