@@ -93,6 +93,8 @@ class _Delete:
         params = {"purge": "true"} if self.purge else {}
         for document in self.documents:
             try:
+                if self.purge:  # what is not deleted is not purged
+                    await service.delete("documents", document)
                 await service.delete("documents", document, **params)
                 self._done(document)
             except Unreachable:
