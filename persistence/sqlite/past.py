@@ -11,10 +11,12 @@ from persistence.sqlite.names import Authors, Kind
 from persistence.sqlite.queries import (
     FAR,
     TORN,
+    UNFIT,
     current_tally,
     find_base,
     find_snapshot,
     find_tally,
+    has_unfit_base,
     one_moment,
     read_chain,
 )
@@ -59,6 +61,8 @@ def _as_it_was(
     check_kept(document.name, asked, Position(tally.thinned), begin)
     if asked <= 0:
         return Past(document.name, None, (), NOWHERE, head, torn, deleted)
+    if tally.thinned and has_unfit_base(connection, document):
+        torn = (*torn, Damage(Position(tally.thinned), "snapshot", f"of the base, {UNFIT}"))
     if tally.thinned and begin is None:
         lost = f"the entries up to {tally.thinned} were thinned, and nothing stands for them"
         torn = (*torn, Damage(Position(tally.snapshot), "snapshot", lost))

@@ -123,6 +123,12 @@ def find_base(connection: sqlite3.Connection, document: Document) -> Snapshot | 
     return open_snapshot(rows[0], document, BASES) if rows else None
 
 
+def has_unfit_base(connection: sqlite3.Connection, document: Document) -> bool:
+    """Whether a base is there that is damaged."""
+    rows = connection.execute(_BASE, (document.id,)).fetchall()
+    return any(open_snapshot(row, document, BASES) is None for row in rows)
+
+
 def _find_snapshot(
     connection: sqlite3.Connection, document: Document, tally: Tally | None
 ) -> tuple[Snapshot | None, tuple[Damage, ...]]:

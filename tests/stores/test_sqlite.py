@@ -61,12 +61,14 @@ async def test_a_new_file_has_our_tables_strict_and_migrated(database: Path) -> 
     with raw(database) as connection:
         tables = Database(connection)
         ours = {"entries", "ids", "meta", "names", "snapshots", "tallies"} | SESSION_TABLES
+        ours |= {"bases", "deletions", "revocations", "quarantine"}
         assert set(tables.table_names()) == ours | {"_sqlite_migrations"}
         assert all(tables.table(name).strict for name in ours)
         names = connection.execute("SELECT name FROM _sqlite_migrations ORDER BY rowid")
         assert [name for (name,) in names] == [
             "m001_names_entries_and_tallies",
             "m002_sessions_and_events",
+            "m003_history",
         ]
         assert connection.execute("PRAGMA auto_vacuum").fetchone() == (2,)
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -89,6 +91,8 @@ async def test_the_views_show_names_and_dates_at_any_time(database: Path) -> Non
                     "updated_at": "2026-05-28 20:26:40.000",
                     "snapshot": 0,
                     "thinned": 0,
+                    "deleted_at": None,
+                    "deleted_by": None,
                 }
     with raw(database) as connection:
         assert list(Database(connection).view("edits").rows)[1] == {
@@ -99,6 +103,8 @@ async def test_the_views_show_names_and_dates_at_any_time(database: Path) -> Non
             "size": 8,
             "update": b"update 1",
             "previous": 1,
+            "connection": 0,
+            "offline": 0,
         }
 
 
@@ -190,7 +196,7 @@ async def test_a_file_of_the_former_schema_says_what_to_do(
     async with open_sqlite(database):
         pass
     with raw(database) as connection:
-        connection.execute("DELETE FROM _sqlite_migrations WHERE name LIKE 'm002%'")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name NOT LIKE 'm001%'")
         connection.execute("UPDATE _sqlite_migrations SET name = 'm001_documents_and_entries'")
     assert callable(open_any)
     with pytest.raises(StoreError, match="give another file with --database"):
@@ -237,7 +243,7 @@ async def test_a_database_with_migrations_of_others_only_is_not_ours(database: P
     async with open_sqlite(database):
         pass
     with raw(database) as connection:
-        connection.execute("DELETE FROM _sqlite_migrations WHERE name LIKE 'm002%'")
+        connection.execute("DELETE FROM _sqlite_migrations WHERE name NOT LIKE 'm001%'")
         connection.execute("UPDATE _sqlite_migrations SET name = 'x', migration_set = 'other'")
     with pytest.raises(StoreError, match=r"not one of draftsync's"):
         async with open_sqlite_readonly(database):

@@ -70,6 +70,9 @@ KEYS = {
     "acknowledgements": ("session", "subject"),
     "cursors": ("consumer", "session"),
     "dead_letters": ("consumer", "session", "offset"),
+    "bases": ("document",),
+    "deletions": ("document",),
+    "revocations": ("kind", "value"),
 }
 
 TEXTS = {
@@ -81,6 +84,8 @@ TEXTS = {
     "acknowledgements": {"subject"},
     "cursors": {"consumer"},
     "dead_letters": {"consumer", "reason"},
+    "deletions": {"document", "by"},
+    "revocations": {"kind", "value", "by"},
 }
 """The columns that hold text: as bytes it could not be written back."""
 
@@ -167,6 +172,7 @@ def raw_connection(path: Path) -> Iterator[sqlite3.Connection]:
         "received_at",
         "clients",
         "checksum",
+        "origin",
         "update",
     ],
 )
