@@ -197,8 +197,15 @@ def _reverted(
     None where there is nothing to change.
     """
     wanted = replay(base, updates).document.encode()
-    changes = difference(content(current), content(wanted))
-    return restoration(current, wanted), len(changes)
+    update = restoration(current, wanted)
+    if update is None:
+        return None, 0
+    return update, len(difference(_filled(current), _filled(wanted)))
+
+
+def _filled(update: bytes) -> dict[str, object]:
+    """The roots that hold anything: of an emptied one people see no more than of none."""
+    return {name: value for name, value in content(update).items() if value}
 
 
 def _since(
