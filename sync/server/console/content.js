@@ -137,5 +137,5 @@ export function changesTable(changes, none = 'Nothing differs.') {
     h('tbody', {}, changes.map((each) => h('tr', { key: placeKey(each) },
       h('th', { scope: 'row' }, capital(each.label ?? each.field)),
       h('td', { class: 'wide' }, 'before' in each ? h('span', { class: 'value' }, shown(each.before)) : h('span', { class: 'quiet' }, 'nothing')),
-      h('td', { class: 'wide changed' }, 'after' in each ? valueNode(each.after, each) : h('span', { class: 'quiet' }, 'nothing')))))))
+      h('td', { class: 'wide changed' }, 'after' in each ? valueNode(each.after, typeof each.after === 'string' ? each : null) : h('span', { class: 'quiet' }, 'nothing')))))))
 }

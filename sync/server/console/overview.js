@@ -101,8 +101,8 @@ function tiles(now) {
     tile('Unsaved', bytes(edits.unsaved_bytes), { note: edits.retries ? `${count(edits.retries, 'commit')} tried again` : 'on the way to disk', trouble: now.failing.edits !== null }),
     tile('Memory', bytes(now.memory_bytes), { note: `loop late p99 ${milliseconds(lag.p99)}` }),
     tile('Delivered', percent(delivery.success), { note: `${integer(delivery.undelivered)} events were not`, trouble: delivery.success < 0.99 }),
-    tile('Ended', integer(closes), { note: 'connections, since the start' }),
-    tile('Refused', integer(refused), { note: 'connections and tokens', trouble: false }))
+    tile('Ended', integer(closes), { note: 'connections' }),
+    tile('Refused', integer(refused), { note: 'connections, tokens' }))
 }
 
 const total = (counts) => Object.values(counts).reduce((sum, each) => sum + each, 0)

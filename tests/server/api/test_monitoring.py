@@ -5,14 +5,17 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import anyio
 import pytest
 from pydantic import BaseModel
 
 from persistence.memory import MemoryStore
+from persistence.store import DeadLetter
 from sync.core.yprotocol import update_frame
 from sync.server import event_hub, status
 from sync.server.api.monitoring import (
     ConnectionsPage,
+    DeadLettersPage,
     ServiceResource,
     SessionStatusResource,
 )
@@ -107,7 +110,7 @@ async def test_while_the_disk_cannot_be_read(monkeypatch: pytest.MonkeyPatch) ->
         assert "disk" in refused["detail"]
 
 
-@pytest.mark.parametrize("path", ["status", "connections"])
+@pytest.mark.parametrize("path", ["status", "connections", "webhooks/dead"])
 async def test_the_service_is_for_administrators(office: Office, path: str) -> None:
     refused = problem_of(await office.api("alice").get(path), 403)
     assert "role admin" in refused["detail"]
@@ -147,6 +150,53 @@ async def test_connections_and_their_pages(office: Office) -> None:
         assert [each["subject"] for each in rest["connections"]] == ["olga"]
         of_session = await told(root, "connections?session=s1", ConnectionsPage)
         assert [each["subject"] for each in of_session["connections"]] == ["ben", "olga"]
+        to_one = await told(root, "connections?document=elsewhere", ConnectionsPage)
+        assert [each["subject"] for each in to_one["connections"]] == ["carl"]
+        both = await told(root, "connections?session=s1&document=elsewhere", ConnectionsPage)
+        assert both["connections"] == []
+
+
+async def test_ends_and_refusals_by_their_code(office: Office) -> None:
+    root = office.api("root", ADMIN)
+    problem_of(await office.nobody.get("status"), 401)
+    async with connect(office.service.sync_url, "elsewhere", token("carl")) as client:
+        await client.synced()
+    nobody = token_for("nobody", docs={"other": "write"})
+    async with connect(office.service.sync_url, "elsewhere", nobody) as refused:
+        assert (await refused.ended()).code == 4403
+    found = await told(root, "status", ServiceResource)
+    with anyio.fail_after(5):
+        while not found["closed"]["documents"]:  # the service hears of it in its own time
+            found = await told(root, "status", ServiceResource)
+    assert found["closed"] == {"documents": {"0": 1}, "events": {}}
+    assert found["refused"]["documents"] == {"4403": 1}
+    assert found["refused"]["tokens"] == {
+        "missing": 1, "expired": 0, "invalid": 0, "unchecked": 0, "other": 0,
+    }  # fmt: skip
+
+
+async def test_dead_letters_the_newest_first() -> None:
+    store = MemoryStore()
+    async with open_office(store) as office:
+        await office.created()
+        await office.api("ben", JOIN).post("sessions/s1/join")
+        await store.enlist("crm")
+        for offset in (1, 2):
+            letter = DeadLetter("crm", "s1", offset, "it answered 500", float(offset))
+            await store.advance("crm", "s1", offset, letter)
+        root = office.api("root", ADMIN)
+        found = await told(root, "webhooks/dead", DeadLettersPage)
+        assert [each["offset"] for each in found["dead_letters"]] == [2, 1]
+        assert found["dead_letters"][1] == {
+            "consumer": "crm",
+            "session": "s1",
+            "offset": 1,
+            "reason": "it answered 500",
+            "time": "1970-01-01T00:00:01.000Z",
+        }
+        assert found["more"] is False
+        first = await told(root, "webhooks/dead?limit=1", DeadLettersPage)
+        assert ([each["offset"] for each in first["dead_letters"]], first["more"]) == ([2], True)
 
 
 async def test_who_listens_over_http_is_there_too(office: Office) -> None:
