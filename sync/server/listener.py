@@ -49,6 +49,7 @@ class Listener:
         self._events = EventHub(hub, sessions, admission)
         self.monitor = Monitor(hub, sessions, self._events, admission)
         self.monitor.webhooks = webhooks.statistics
+        self.monitor.keep = settings.keep
         self.metrics = Metrics(self.monitor)
         self._events.status_of = self.monitor.board.shown
         here = self.metrics if settings.metrics_bind is None else None

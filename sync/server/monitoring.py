@@ -30,6 +30,7 @@ from sync.server.connection_view import last_seen, milliseconds
 from sync.server.histogram import Counts, Histogram, Window
 from sync.server.hub import Hub, HubStatistics
 from sync.server.meters import ChannelStatistics, Meters
+from sync.server.retention import Keep
 from sync.server.sessions import Sessions
 from sync.server.status import Channels, StatusBoard
 from sync.server.telemetry import logger
@@ -148,6 +149,8 @@ class Monitor:
         """The streams of events over HTTP that are open, of one session or all."""
         self.webhooks: Callable[[], Sequence[ConsumerStatistics]] = tuple
         """Each webhook as it is now."""
+        self.keep = Keep()
+        """How long history and events are kept."""
         self._store: Reader = sessions.store
         self._hub = hub
         self._sessions = sessions
@@ -286,6 +289,10 @@ class Monitor:
                 "queued_bytes": figures.queued_bytes,
             },
             "webhooks": [asdict(each) for each in figures.webhooks],
+            "retention": {
+                "history_seconds": self.keep.history,
+                "events_seconds": self.keep.events,
+            },
             "memory_bytes": memory,
             "loop_lag_ms": lag_ms | {"max": milliseconds(self.lag.longest)},
         }

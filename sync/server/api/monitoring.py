@@ -355,6 +355,13 @@ class WebhookResource(Resource):
     gone: bool = Field(description="It answered 410: nothing is sent until a restart.")
 
 
+class RetentionResource(Resource):
+    """How long is kept what is not needed any more; null: for ever."""
+
+    history_seconds: float | None = Field(description="Edits that a snapshot contains.")
+    events_seconds: float | None = Field(description="Events of sessions.")
+
+
 class LagResource(QuantilesResource):
     """How late the event loop is, in the last minute."""
 
@@ -379,6 +386,7 @@ class ServiceResource(Resource):
     events: EventsResource
     delivery: DeliveryResource
     webhooks: list[WebhookResource]
+    retention: RetentionResource
     memory_bytes: int = Field(ge=0)
     loop_lag_ms: LagResource
 
@@ -478,6 +486,7 @@ SERVICE: dict[str, Any] = {
             "gone": False,
         }
     ],
+    "retention": {"history_seconds": None, "events_seconds": 2_592_000.0},
     "memory_bytes": 121_634_816,
     "loop_lag_ms": _QUANTILES | {"max": 7.9},
 }

@@ -15,10 +15,14 @@ const MOST_PAGES = 5
 const PLAY_MS = 900
 const KEPT = 300 // states that were shown are kept, so that the slider goes back at once
 
-/** All of a document's history that the page takes in: `{steps, more, damaged}`. */
+/**
+ * All of a document's history that the page takes in: `{steps, more, damaged, removed}`; `removed`
+ * is the position up to which retention has taken it away, 0 where all is there.
+ */
 async function history(followed, view, signal) {
   const steps = []
   const damaged = []
+  const { thinned: removed } = await read(`${followed.path}/history${queryOf({ limit: 1 })}`, { signal })
   let after = 0
   for (let page = 0; page < MOST_PAGES && after !== null; page += 1) {
     const told = await read(`${followed.path}/history${queryOf({ view, after, limit: PAGE })}`, { signal })
@@ -26,7 +30,7 @@ async function history(followed, view, signal) {
     damaged.push(...told.damaged)
     after = told.next
   }
-  return { steps, more: after !== null, damaged }
+  return { steps, more: after !== null, damaged, removed }
 }
 
 const ofVersion = (each) => ({ ...each, position: each.last })
@@ -127,7 +131,7 @@ export function past({ followed, query, signal }) {
   }
 
   function draw() {
-    const { steps, more, damaged } = found
+    const { steps, more, damaged, removed } = found
     const step = steps[chosen]
     slider.max = steps.length - 1
     slider.value = chosen
@@ -156,6 +160,7 @@ export function past({ followed, query, signal }) {
           h('button', { type: 'button', on: { click: () => restore(followed, step, load) } }, 'Restore to this point …'),
           newer && h('button', { type: 'button', on: { click: load } }, 'Newer edits are there: read again')),
         more && h('p', { class: 'quiet' }, `The first ${count(steps.length, 'step')} are here; ask the API or draftsync docs history for later ones.`),
+        removed > 0 && h('p', { class: 'quiet' }, `What was up to position ${integer(removed)} was removed by retention.`),
         damaged.length ? h('div', { class: 'problem' }, damaged.map((each) => h('p', {}, each))) : null),
       body())
   }

@@ -100,6 +100,8 @@ function parts(now) {
           ['Commits tried again', `${integer(edits.retries)} of edits, ${integer(events.retries)} of events`],
           ['Waiting for the disk', `${bytes(edits.unsaved_bytes)} of edits, ${count(events.queue_depth, 'event')}`],
           ['Event loop', h('span', {}, lag.max > LATE_MS ? badge('warn', 'late') : badge('good', 'in time'), ` at most ${milliseconds(lag.max)} in the last minute`)],
+          ['History is kept', kept(now.retention.history_seconds)],
+          ['Events are kept', kept(now.retention.events_seconds)],
           ['Resumes that came too late', integer(now.delivery.unrecovered)],
         )),
       section('Refused',
@@ -108,6 +110,8 @@ function parts(now) {
       section('Webhooks', webhooks.length ? h('ul', { class: 'plain' }, webhooks.map((each) => h('li', { key: each.name }, webhook(each)))) : empty('There are none.'))),
   ]
 }
+
+const kept = (seconds) => (seconds === null ? 'for ever' : `for ${duration(seconds)}`)
 
 const tokens = (counts) => {
   const found = Object.entries(counts).filter(([, number]) => number > 0)

@@ -175,6 +175,13 @@ async def test_ends_and_refusals_by_their_code(office: Office) -> None:
     }  # fmt: skip
 
 
+async def test_how_long_is_kept_what_is_not_needed_any_more() -> None:
+    for settings, kept in (({}, None), ({"history_seconds": 3_600.0}, 3_600.0)):
+        async with open_office(MemoryStore(), **settings) as office:
+            found = await told(office.api("root", ADMIN), "status", ServiceResource)
+        assert found["retention"] == {"history_seconds": kept, "events_seconds": None}
+
+
 async def test_dead_letters_the_newest_first() -> None:
     store = MemoryStore()
     async with open_office(store) as office:
