@@ -12,6 +12,7 @@ import pytest
 
 from persistence.sqlite.writing import FileWriter
 from persistence.store import Reader, Store
+from sync.core.snapshot import TakenSnapshot
 from tests.cli.conftest import Run
 from tests.cli.databases import Person, evaluation, everything, held, read, write
 
@@ -102,6 +103,18 @@ def test_a_damaged_document_stays_as_it_is(compact: Run, database: Path) -> None
     assert "'notes/x' stays as it is: entry 6 is damaged" in result.stderr
     assert read(database, partial(length, "notes/x")) == 4
     assert read(database, partial(length, "notes/long")) == 0
+
+
+def test_a_snapshot_that_cannot_be_loaded_again_replaces_nothing(
+    compact: Run, database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fault 8."""
+    monkeypatch.setattr(TakenSnapshot, "verify", lambda _: False)
+    before = read(database, everything)
+    result = compact("--all", "--history-seconds", "0")
+    assert result.exit_code == 1
+    assert result.stderr.count("its snapshot cannot be loaded again") == 4
+    assert read(database, everything) == before
 
 
 def test_a_service_does_it_by_itself(compact: Run, database: Path) -> None:

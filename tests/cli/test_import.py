@@ -17,7 +17,7 @@ import anyio
 import pytest
 from pycrdt import Map
 
-from persistence.store import Deletion, Edit, Reader, Store
+from persistence.store import Acknowledgement, Deletion, Edit, Reader, Store
 from sync.core.content import content
 from sync.inspection.archive import DOCUMENTS, MANIFEST
 from tests.cli.conftest import Run
@@ -39,10 +39,7 @@ def database(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def archive(run: Run, database: Path, tmp_path: Path) -> Path:
-    target = tmp_path / "all.zip"
-    made = ("--all", "--format", "archive", "-o", str(target), "--database", str(database))
-    assert run("docs", "export", *made).exit_code == 0
-    return target
+    return archived(run, database, tmp_path / "all.zip")
 
 
 @pytest.fixture
@@ -109,9 +106,7 @@ def test_deletions_come_along(run: Run, take: Take, database: Path, tmp_path: Pa
             pass
 
     write(database, delete)
-    target = tmp_path / "all.zip"
-    made = ("--all", "--format", "archive", "-o", str(target), "--database", str(database))
-    assert run("docs", "export", *made).exit_code == 0
+    target = archived(run, database, tmp_path / "all.zip")
     code, told, errors = take(target)
     assert (code, told["deletions"], errors) == (0, 2, "")
     assert read(tmp_path / NEW, everything) == read(database, everything)
@@ -120,14 +115,53 @@ def test_deletions_come_along(run: Run, take: Take, database: Path, tmp_path: Pa
     assert "it was deleted here by root" in errors
 
 
+def archived(run: Run, database: Path, target: Path) -> Path:
+    made = ("--all", "--format", "archive", "-o", str(target), "--database", str(database))
+    assert run("docs", "export", *made).exit_code == 0
+    return target
+
+
+def test_what_happened_there_is_not_delivered_here(
+    take: Take, archive: Path, tmp_path: Path
+) -> None:
+    """Webhooks begin behind what was imported."""
+
+    async def enlist(store: Store) -> None:
+        await store.enlist("https://example.org/hooks")
+
+    write(tmp_path / NEW, enlist)
+    assert take(archive)[1]["events"] > 0
+    assert read(tmp_path / NEW, lambda r: r.behind("https://example.org/hooks")) == []
+
+
+def test_events_that_were_removed_are_not_counted(
+    run: Run, take: Take, database: Path, tmp_path: Path
+) -> None:
+    """What members have received is told by other offsets then."""
+
+    async def truncate(store: Store) -> None:
+        await store.acknowledge([Acknowledgement("s1", "bob", 6)])
+        assert await store.truncate("s1", NOON + 30) == 3
+
+    write(database, truncate)
+    assert take(archived(run, database, tmp_path / "all.zip"))[0] == 0
+    [before] = read(database, lambda reader: reader.sessions())
+    [after] = read(tmp_path / NEW, lambda reader: reader.sessions())
+    assert (before.truncated, after.truncated, after.top) == (3, 0, before.top - 3)
+    assert before.acknowledged == {"alice": 3, "bob": 6}
+    assert after.acknowledged == {"bob": 3}
+    events = read(database, lambda reader: reader.events("s1"))
+    assert [each.event for each in events] == [
+        each.event for each in read(tmp_path / NEW, lambda reader: reader.events("s1"))
+    ]
+
+
 def test_thinned_history_comes_as_one_edit(
     run: Run, take: Take, database: Path, tmp_path: Path
 ) -> None:
     compact = ("notes/x", "--history-seconds", "0", "--database", str(database))
     assert run("docs", "compact", *compact).exit_code == 0
-    target = tmp_path / "all.zip"
-    made = ("--all", "--format", "archive", "-o", str(target), "--database", str(database))
-    assert run("docs", "export", *made).exit_code == 0
+    target = archived(run, database, tmp_path / "all.zip")
     code, told, _ = take(target)
     assert (code, told["edits"]) == (0, 4)
     assert held(tmp_path / NEW, "notes/x") == held(database, "notes/x")
