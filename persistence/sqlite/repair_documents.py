@@ -158,12 +158,12 @@ def mend_document(
     """
     done = Done()
     reading = read_here(connection, authors, document)
-    _mend_entries(connection, authors, reading, done)
+    gone = _mend_entries(connection, authors, reading, done)
     _mend_base(connection, document, done, spoilt=spoilt)
     reading = read_here(connection, authors, document)
     tally = reading.tally or _mended_tally(connection, document, done)
     thinned = max(tally.thinned if tally is not None else reading.thinned, 0)
-    for position in reading.missing.first:
+    for position in set(reading.missing.first) - gone:
         note(connection, document.name, position, "it went missing, with its bytes")
         done.noted += 1
     if lacking and not quarantined(connection, document.name):
@@ -191,10 +191,12 @@ def read_here(connection: sqlite3.Connection, authors: Authors, document: Docume
 
 def _mend_entries(
     connection: sqlite3.Connection, authors: Authors, reading: Reading, done: Done
-) -> None:
+) -> set[int]:
+    """Put right, or aside, what is not sound; return the positions that were put aside."""
     document = reading.document
+    gone: set[int] = set()
     if not reading.unfit and not reading.stale:
-        return
+        return gone
     stale = set(reading.stale.first)
     for row in connection.execute(ENTRIES, (document.id,)).fetchall():
         whole = open_entry(row, document, authors) is not None
@@ -202,7 +204,9 @@ def _mend_entries(
             continue
         found = None if whole else mended(row, lambda r: _fits(r, document, authors), (0,))
         reason = _UNFIT if not whole else "retention had removed it"
-        _replace_entry(connection, document, row, found, reason, done)
+        if not _replace_entry(connection, document, row, found, reason, done):
+            gone.add(_number(row[1]))
+    return gone
 
 
 def _replace_entry(
@@ -212,15 +216,17 @@ def _replace_entry(
     found: Row | None,
     reason: str,
     done: Done,
-) -> None:
+) -> bool:
+    """Tells whether it was put right; else it was put aside."""
     remove(connection, "entries", "document = ? AND position = ?", row[:2])
     if found is not None and not _is_there(connection, found):
         _put_entry(connection, found)
         done.mended += 1
-        return
+        return True
     what = PutAside("entries", ENTRY_COLUMNS, row, document.name, _number(row[1]))
     put_aside(connection, what, reason)
     done.put_aside += 1
+    return False
 
 
 def _is_there(connection: sqlite3.Connection, row: Row) -> bool:

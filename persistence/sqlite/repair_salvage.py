@@ -113,7 +113,7 @@ def salvage(path: Path, progress: Progress) -> tuple[Path, dict[str, int]]:
         found = _fill(making, pages, progress)
     finally:
         pages.close()
-    kept = path.with_name(f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}")
+    kept = _free_name(path)
     for suffix in ("", "-wal"):
         with suppress(FileNotFoundError):
             os.link(f"{path}{suffix}", f"{kept}{suffix}")
@@ -121,6 +121,16 @@ def salvage(path: Path, progress: Progress) -> tuple[Path, dict[str, int]]:
     making.rename(path.with_name(path.name + _DONE))
     finish(path)
     return kept, found
+
+
+def _free_name(path: Path) -> Path:
+    """A name for the old file that no other has."""
+    name = f"{path.name}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
+    kept, number = path.with_name(name), 1
+    while kept.exists():
+        number += 1
+        kept = path.with_name(f"{name}-{number}")
+    return kept
 
 
 def finish(path: Path) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -53,7 +54,7 @@ def doctor(
             found = report
             with _bars() as tell:
                 repaired = run_deep(
-                    lambda: repair.repair(path, found, repair.Deep(look, _remake), tell)
+                    lambda: repair.repair(path, found, replace(DEEP, look=look), tell)
                 )
                 report = run_deep(lambda: checkup.examine(path, look, tell, quick=quick))
     except StoreError as error:
@@ -191,6 +192,10 @@ def _remake(document: Opened) -> Snapshot | None:
         return None
     position, update, state_vector = made
     return repair.snapshot(document.name, position, update, state_vector)
+
+
+DEEP = repair.Deep(_look, _remake)
+"""What replays documents, for a checkup and a repair."""
 
 
 # Telling
