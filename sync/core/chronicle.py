@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from sync.core.changes import ABSENT, Place
 from sync.core.content import joined_kind
-from sync.core.crdt import ARRAY, XML, RootKind
+from sync.core.crdt import ARRAY, MAP, XML, RootKind
 from sync.core.guard import DELETED, FORMAT, GC
 from sync.core.items import Clock, Item, Items, is_xml, read_items, value_of
 from sync.core.runs import Runs
@@ -124,13 +124,18 @@ class Chronicle:
             spot = self._inside(item.parent, item.key)
         if spot is None:
             return None
-        xml = is_xml(items.update, item)
         if spot.owner is None:
-            root, keyed = spot.place.root, spot.row is not None
-            self._kinds[root] = joined_kind(self._kinds.get(root), item.ref, keyed=keyed, xml=xml)
+            self._learn_kind(items, item, spot)
         # How a text is formatted is seen in XML alone.
         formats = item.ref == FORMAT and self._kinds[spot.place.root] is not XML
         return spot.unseen() if formats and spot.row is None else spot
+
+    def _learn_kind(self, items: Items, item: Item, spot: _Spot) -> None:
+        root, keyed = spot.place.root, spot.row is not None
+        known = self._kinds.get(root)
+        if known is not MAP:
+            xml = is_xml(items.update, item)
+            self._kinds[root] = joined_kind(known, item.ref, keyed=keyed, xml=xml)
 
     def _beside(self, neighbour: Clock | None) -> _Spot | None:
         spot = None if neighbour is None else self._spots.find(neighbour)
