@@ -194,7 +194,10 @@ def page(change: Callable[[pycrdt.XmlFragment], object]) -> tuple[bytes, bytes]:
     """A page before and after a change."""
     author = Author(7)
     root = author.doc.get("page", type=pycrdt.XmlFragment)
-    words: list[Any] = [pycrdt.XmlText("hello "), pycrdt.XmlElement("b", {}, [pycrdt.XmlText("you")])]
+    words: list[Any] = [
+        pycrdt.XmlText("hello "),
+        pycrdt.XmlElement("b", {}, [pycrdt.XmlText("you")]),
+    ]
     author.edit(lambda: root.children.append(pycrdt.XmlElement("p", {"class": "x"}, words)))
     author.edit(lambda: root.children.append(pycrdt.XmlElement("hr")))
     before = author.everything()
