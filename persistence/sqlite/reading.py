@@ -21,6 +21,7 @@ from persistence.sqlite import (
 )
 from persistence.sqlite.errors import translated
 from persistence.sqlite.names import Authors
+from persistence.sqlite.tail import Quiet
 from persistence.store import (
     DeadLetter,
     Deletion,
@@ -57,6 +58,7 @@ class FileReader:
         """Begin with nothing open; ``path`` is absolute."""
         self.path = path
         self._opened: _Opened | None = None
+        self._quiet = Quiet()
 
     def epoch(self) -> str:
         """Raises StoreError for a file that is missing or not ours, StoreTooNew."""
@@ -81,7 +83,7 @@ class FileReader:
         return self._read(lambda opened: past.position_at(*opened, document, time))
 
     def tail(self, after: int, prefix: str, limit: int) -> list[Entry]:
-        return self._read(lambda opened: tail.tail(*opened, after, prefix, limit))
+        return self._read(lambda opened: self._quiet.tail(*opened, after, prefix, limit))
 
     def last_position(self) -> Position:
         return self._read(lambda opened: tail.last_position(*opened))
@@ -125,7 +127,7 @@ class FileReader:
         with translated(self.path):
             try:
                 if self._opened is None:
-                    self._opened = _open(self.path)
+                    self._opened, self._quiet = _open(self.path), Quiet()
                 return query(self._opened)
             except BaseException:
                 self.close()

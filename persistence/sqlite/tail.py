@@ -36,6 +36,34 @@ _NEWEST = """
     ORDER BY entries.position DESC"""
 
 
+class Quiet:
+    """Knows that nothing was new, for as long as the database is as it was: one of a connection.
+
+    Whoever waits for edits asks every second, and would pay for a seek in each document.
+    """
+
+    def __init__(self) -> None:
+        self._version = -1
+        self._after = 0
+
+    def tail(
+        self,
+        connection: sqlite3.Connection,
+        authors: Authors,
+        after: int,
+        prefix: str,
+        limit: int,
+    ) -> list[Entry]:
+        """As :func:`tail`."""
+        [(version,)] = connection.execute("PRAGMA data_version")
+        if version == self._version and after >= self._after:
+            return []
+        found = tail(connection, authors, after, prefix, limit)
+        if not found and not prefix and limit > 0:
+            self._version, self._after = version, after
+        return found
+
+
 def tail(
     connection: sqlite3.Connection, authors: Authors, after: int, prefix: str, limit: int
 ) -> list[Entry]:

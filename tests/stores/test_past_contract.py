@@ -336,6 +336,18 @@ async def test_the_tail_tells_deleted_documents_but_not_purged_ones(store: Store
     assert [one.edit.document for one in await store.tail(0)] == ["a", "c"]
 
 
+async def test_a_tail_that_was_empty_goes_on_when_there_is_more(store: Store) -> None:
+    for number in range(1, 6):
+        assert await store.tail(number - 1) == []
+        assert await store.tail(number - 1, "other") == []
+        assert await store.tail(number + 5) == []
+        await store.append([edit("other" if number % 2 else "drafts/1")])
+        assert [one.position for one in await store.tail(number - 1)] == [number]
+        assert await store.tail(0, limit=0) == []
+        assert len(await store.tail(0)) == number
+        assert len(await store.tail(number - 1, "other")) == number % 2
+
+
 async def test_the_last_position(store: Store) -> None:
     assert await store.last_position() == NOWHERE
     await store.append(edits(3))
