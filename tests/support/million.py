@@ -186,7 +186,8 @@ async def fill(store: Store, documents: int = 10_000, edits: int = 1_000_000, se
     rng = random.Random(seed)
     await store.record([_session(name) for name in SESSIONS])
     wanted = lengths(rng, documents, edits)
-    ordinary = [history(rng, 2 * edits // documents) for _ in range(200)]
+    kinds = max(10, min(200, edits // 5_000))
+    ordinary = [history(rng, 2 * edits // documents) for _ in range(kinds)]
     longest = [history(rng, max(wanted)) for _ in range(4)]
     work = []
     for name, length in zip(names(documents), wanted, strict=True):
