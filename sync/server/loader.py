@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
 
 import anyio.lowlevel
 
@@ -12,7 +14,7 @@ from sync.core.errors import Deleted, NativeFailure, Overloaded
 from sync.core.names import DocumentName
 from sync.core.replay import Replay, replay_in_steps
 from sync.core.room import Room, RoomLimits
-from sync.server.rehearsal import Rehearsal
+from sync.server.rehearsal import SPLIT, Rehearsal
 from sync.server.resident import Resident
 from sync.server.telemetry import logger
 
@@ -72,10 +74,9 @@ class Loader:
                 what=damage.what,
                 reason=damage.reason,
             )
-        snapshot = await self._rehearsal.split(stored.snapshot.update) if stored.snapshot else []
+        updates = [entry.edit.update for entry in stored.entries]
         try:
-            steps = replay_in_steps(snapshot, [entry.edit.update for entry in stored.entries])
-            replayed = await interleaved(steps)
+            replayed = await self._replay_in_parts(stored, updates)
         except NativeFailure as failure:
             log.error("a snapshot cannot be loaded", document=stored.document, failure=str(failure))
             raise Overloaded("the document cannot be loaded now: come back later") from failure
@@ -88,6 +89,28 @@ class Loader:
                 reason=reason,
             )
         return replayed
+
+    async def _replay_in_parts(self, stored: StoredDocument, updates: list[bytes]) -> Replay:
+        """What is large at its beginning is taken in parts; whole it would hold the loop.
+
+        That is its snapshot; or the first edit, of who brought a document of megabytes at once.
+        """
+        if stored.snapshot is not None:
+            parts = await self._rehearsal.split(stored.snapshot.update)
+            return await interleaved(replay_in_steps(parts, updates))
+        if _is_whole(stored) and len(updates[0]) > SPLIT:
+            parts = await self._rehearsal.split(updates[0])
+            with suppress(NativeFailure):  # then as it is, and left out if that fails, too
+                replayed = await interleaved(replay_in_steps(parts, updates[1:]))
+                left_out = {index + 1: reason for index, reason in replayed.left_out.items()}
+                return replace(replayed, left_out=left_out)
+        return await interleaved(replay_in_steps([], updates))
+
+
+def _is_whole(stored: StoredDocument) -> bool:
+    """The first entry of a document is there, and loaded: it stands on nothing."""
+    whole = not stored.damaged and not stored.thinned
+    return stored.snapshot is None and whole and bool(stored.entries)
 
 
 async def interleaved(steps: Iterator[Replay | None]) -> Replay:

@@ -9,6 +9,7 @@ import anyio
 import pytest
 from pycrdt import Map
 
+from auth.access import Identity
 from persistence.memory import MemoryStore
 from persistence.store import StoreUnavailable
 from sync.core.errors import Deleted, Draining, NotDeleted, Overloaded, UnknownDocument
@@ -17,10 +18,12 @@ from sync.core.yprotocol import update_frame
 from sync.server.connection import Verdict
 from sync.server.deleting import Deleting
 from sync.server.rehearsal import LARGE, Rehearsal
+from sync.server.resident import Resident
 from tests.server.parts import (
     DISK_FULL,
     DRAFT,
     Office,
+    Tokens,
     TroubledStore,
     an_edit,
     eventually,
@@ -29,7 +32,7 @@ from tests.server.parts import (
     opened,
     stored_answers,
 )
-from tests.support.client import ROOT, Closed, Peer
+from tests.support.client import ROOT, Closed, Peer, renewal
 
 DELETED = Closed(4404, Deleted().close_reason)
 ALICE, BOB = identity("alice"), identity("bob")
@@ -120,6 +123,37 @@ async def test_a_large_update_that_is_tried_out_meanwhile_is_not_taken(
         resident = office.hub.rooms[DRAFT]
         await eventually(lambda: resident.going)
         go_on.set()
+        await anyio.wait_all_tasks_blocked()
+        assert resident.room.settled
+        store.release()
+        assert await alice.ended() == DELETED
+    assert await stored_answers(store) == {"a": 1}
+
+
+async def test_a_token_that_is_renewed_meanwhile_lets_nobody_write() -> None:
+    go_on = anyio.Event()
+
+    class Slow(Tokens):
+        async def verify(self, token: str) -> Identity:
+            await go_on.wait()
+            return await super().verify(token)
+
+    store = TroubledStore()
+    async with (
+        open_office(store, Slow(fresh=ALICE)) as office,
+        anyio.create_task_group() as tasks,
+    ):
+        alice = await office.join(ALICE)
+        await alice.put("a", 1)
+        await alice.saved()
+        await alice.send(renewal("fresh"))
+        await alice.put("b", 2)
+        store.hold()
+        tasks.start_soon(deleting(office).delete, DRAFT, "ada")
+        resident = office.hub.rooms[DRAFT]
+        await eventually(lambda: resident.going)
+        go_on.set()
+        await alice.until(lambda: bool(alice.peer.renewed))
         await anyio.wait_all_tasks_blocked()
         assert resident.room.settled
         store.release()
@@ -383,6 +417,22 @@ async def test_a_connection_is_told_to_come_back_while_nobody_knows() -> None:
         with pytest.raises(Overloaded):
             await opened(office.hub, DRAFT, ALICE)
         await opened(office.hub, DocumentName("drafts/2"), ALICE)
+
+
+async def test_who_is_on_the_way_when_it_begins_is_not_let_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with open_office() as office:
+        load = office.hub.rooms.open
+
+        async def slowly(document: DocumentName) -> Resident:
+            resident = await load(document)
+            office.hub.deleting._going.add(document)
+            return resident
+
+        monkeypatch.setattr(office.hub.rooms, "open", slowly)
+        with pytest.raises(Overloaded):
+            await opened(office.hub, DRAFT, ALICE)
 
 
 def test_who_was_let_in_is_closed_at_once() -> None:

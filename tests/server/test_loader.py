@@ -11,7 +11,15 @@ from pycrdt import Doc, Map
 
 from persistence.memory import MemoryStore
 from persistence.sqlite import open_sqlite
-from persistence.store import Edit, Position, Snapshot, StoredDocument, StoreUnavailable
+from persistence.store import (
+    Damage,
+    Edit,
+    Entry,
+    Position,
+    Snapshot,
+    StoredDocument,
+    StoreUnavailable,
+)
 from sync.core.content import content
 from sync.core.errors import Overloaded
 from sync.core.room import RoomLimits
@@ -133,3 +141,80 @@ async def test_the_server_outlives_a_document_of_which_a_row_is_missing(
         await bob.put("new", 1)
         await bob.saved()
         assert len(bob.peer.answers) == 5
+
+
+class Splitting(Rehearsal):
+    """Notes what is taken in parts; what it makes of them may be replaced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.parts: list[int] = []
+        self.instead: list[bytes] | None = None
+
+    async def split(self, snapshot: bytes) -> list[bytes]:
+        parts = self.instead or await super().split(snapshot)
+        self.parts.append(len(parts))
+        return parts
+
+
+def large(count: int = 3, size: int = 400_000) -> list[Edit]:
+    """A document of megabytes that somebody brought at once, and small edits after it."""
+    doc: Doc[Any] = Doc(client_id=7)
+    answers = doc.get(ROOT, type=Map)
+    for number in range(count):
+        answers[f"q{number}"] = f"{number}" * size
+    first = Edit(DRAFT, doc.get_update(), "alice", (), 1.0)
+    before = doc.get_state()
+    answers["q0"] = "short"
+    return [first, Edit(DRAFT, doc.get_update(before), "bob", (), 2.0)]
+
+
+async def test_a_first_edit_of_megabytes_is_taken_in_parts() -> None:
+    store, splitting = MemoryStore(), Splitting()
+    edits = large()
+    await store.append(edits)
+    loaded = await Loader(store, RoomLimits(), splitting).load(DRAFT)
+    assert splitting.parts[0] > 2
+    assert answers(loaded) == {"q0": "short", "q1": "1" * 400_000, "q2": "2" * 400_000}
+    assert (loaded.tail, loaded.sound) == (2, True)
+    assert loaded.room.size >= sum(len(each.update) for each in edits)
+
+
+async def test_parts_that_cannot_be_loaded_are_taken_as_they_came() -> None:
+    store, splitting = MemoryStore(), Splitting()
+    await store.append(large())
+    splitting.instead = [b"\xff" * 10]
+    loaded = await Loader(store, RoomLimits(), splitting).load(DRAFT)
+    assert answers(loaded)["q0"] == "short"
+    assert loaded.sound
+
+
+async def test_an_edit_left_out_behind_parts_is_the_one_that_it_is(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    store, splitting = MemoryStore(), Splitting()
+    first, second = large()
+    other: Doc[Any] = Doc(client_id=9)
+    other.get(ROOT, type=Map)["lost"] = 1
+    before = other.get_state()
+    other.get(ROOT, type=Map)["found"] = 2
+    await store.append([first, Edit(DRAFT, other.get_update(before), "eve", (), 1.0), second])
+    replayed = await Loader(store, RoomLimits(), splitting).replay(DRAFT)
+    assert splitting.parts[0] > 2
+    assert list(replayed.left_out) == [1]
+    assert "left out" in caplog.text
+
+
+async def test_what_stands_on_a_damaged_first_edit_is_not_taken_for_it() -> None:
+    store, splitting = TroubledStore(), Splitting()
+    first, *_ = large()
+    stored = StoredDocument(
+        DRAFT,
+        None,
+        (Entry(Position(2), first),),
+        Position(2),
+        (Damage(Position(1), "entry", "its checksum"),),
+    )
+    store.replaced[DRAFT] = stored
+    await Loader(store, RoomLimits(), splitting).load(DRAFT)
+    assert splitting.parts == []
