@@ -132,24 +132,24 @@ async def test_where_one_begins(tmp_path: Path, since: int | float | None, first
 
 async def test_beside_a_live_server_until_ctrl_c(tmp_path: Path) -> None:
     database = tmp_path / "live.db"
-    async with ServiceProcess(database) as service:
-        async with connect(service.sync_url, "drafts/1", service.token()) as alice:
-            await alice.synced()
-            await alice.put("q", 1)
+    async with (
+        ServiceProcess(database) as service,
+        connect(service.sync_url, "drafts/1", service.token()) as alice,
+    ):
+        await alice.synced()
+        await alice.put("q", 1)
+        await alice.saved()
+        command = [*WATCH, "--since", "0", "--json", "--database", str(database)]
+        async with await anyio.open_process(command, stdin=subprocess.DEVNULL, cwd=ROOT) as process:
+            lines = _lines(process)
+            assert (await _next(lines))["changes"][0]["after"] == 1
+            await alice.put("q", 2)
             await alice.saved()
-            command = [*WATCH, "--since", "0", "--json", "--database", str(database)]
-            async with await anyio.open_process(
-                command, stdin=subprocess.DEVNULL, cwd=ROOT
-            ) as process:
-                lines = _lines(process)
-                assert (await _next(lines))["changes"][0]["after"] == 1
-                await alice.put("q", 2)
-                await alice.saved()
-                told = await _next(lines)
-                assert (told["changes"][0]["before"], told["changes"][0]["after"]) == (1, 2)
-                process.send_signal(signal.SIGINT)
-                with anyio.fail_after(PATIENCE):
-                    assert await process.wait() == 0
+            told = await _next(lines)
+            assert (told["changes"][0]["before"], told["changes"][0]["after"]) == (1, 2)
+            process.send_signal(signal.SIGINT)
+            with anyio.fail_after(PATIENCE):
+                assert await process.wait() == 0
 
 
 def _lines(process: Process) -> BufferedByteReceiveStream:
