@@ -87,8 +87,9 @@ Sessions in which people evaluate AI agents together, the log of what happens in
 * **Tokens** are JWTs: `Authorization: Bearer …`. Where headers cannot be sent, `?token=`, or better
   `?ticket=`, does as well.
 * **Errors** are problem details (RFC 9457), `application/problem+json`.
-* **Repeats**: whatever changes something takes an `Idempotency-Key`. Send it again after a failure,
-  and it has happened once.
+* **Repeats**: whatever changes a session takes an `Idempotency-Key`. Send it again after a failure,
+  and it has happened once. Changes of documents, deletions and revocations need none: sent again
+  they have the same effect as once.
 * **Saved means on disk**: what is answered is committed.
 """
 _TAGS = [
