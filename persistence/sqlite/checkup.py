@@ -35,6 +35,7 @@ from persistence.sqlite.checkup_sessions import check_sessions
 from persistence.sqlite.errors import base_code
 from persistence.sqlite.log_file import inspect_log
 from persistence.sqlite.names import Authors
+from persistence.sqlite.queries import one_moment
 from persistence.sqlite.rows import Document
 from persistence.store import Entry, StoreError
 
@@ -231,7 +232,8 @@ def _examine_documents(
         progress("documents", done, len(known))
         reading = _examine_document(connection, authors, document, report, look, reach)
         there += reading.rows_reached + reading.missing.count
-    nameless, _ = check_nameless(connection, known, report.tell)
+    with one_moment(connection):  # a live service may have written others meanwhile
+        nameless = check_nameless(connection, names.documents(connection), report.tell)
     _check_positions(connection, reach, there + nameless, report.tell)
 
 

@@ -84,10 +84,8 @@ def ids_in(connection: sqlite3.Connection, table: str) -> Iterator[int]:
         last = next_
 
 
-def check_nameless(
-    connection: sqlite3.Connection, known: dict[int, Document], tell: Tell
-) -> tuple[int, Numbers]:
-    """Tell of rows without a name. Returns how many entries are among them, and their ids."""
+def check_nameless(connection: sqlite3.Connection, known: dict[int, Document], tell: Tell) -> int:
+    """Tell of rows without a name. Returns how many entries are among them."""
     ids, entries = Numbers(), 0
     for id_ in nameless(connection, known):
         ids.add(id_)
@@ -108,7 +106,7 @@ def check_nameless(
                 fixable=True,
             )
         )
-    return entries, ids
+    return entries
 
 
 # What people took away

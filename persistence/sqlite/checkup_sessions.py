@@ -61,11 +61,13 @@ def check_sessions(connection: sqlite3.Connection, tell: Tell, progress: Progres
         progress("sessions", done, len(known))
         with one_moment(connection):
             _check_session(connection, session, tell)
-    _check_lost_sessions(connection, known, tell)
-    _check_orphans(connection, known, tell)
-    _check_acknowledgements(connection, known, tell)
-    _check_cursors(connection, known, tell)
-    _check_dead_letters(connection, known, tell)
+    with one_moment(connection):
+        known = known_sessions(connection)  # a live service may have made others meanwhile
+        _check_lost_sessions(connection, known, tell)
+        _check_orphans(connection, known, tell)
+        _check_acknowledgements(connection, known, tell)
+        _check_cursors(connection, known, tell)
+        _check_dead_letters(connection, known, tell)
 
 
 def find_log(connection: sqlite3.Connection, session: Session) -> Log | None:

@@ -13,7 +13,9 @@ import pytest
 from persistence.sqlite import checkup
 from persistence.sqlite.checkup import Report
 from persistence.sqlite.log_file import LogState, frames, inspect_log, log_of
+from persistence.sqlite.writing import FileWriter
 from persistence.store import StoreError, StoreTooNew
+from tests.stores.support import CREATED, edit, record
 from tests.stores.test_sqlite_damage import KEYS, TEXTS, flip_for_good, raw_connection, rows
 from tests.support.ailing import write
 
@@ -74,7 +76,8 @@ def test_a_bit_of_any_column_is_found_and_named(database: Path, table: str) -> N
 
 
 def test_each_kind_of_row_is_tried() -> None:
-    assert KEYS.keys() - EXPECTED.keys() <= {"acknowledgements", "dead_letters"}
+    others = {"acknowledgements", "dead_letters", "bases", "deletions", "revocations"}
+    assert KEYS.keys() - EXPECTED.keys() <= others
     assert TEXTS.keys() <= KEYS.keys()
 
 
@@ -132,6 +135,26 @@ def test_a_tally_that_was_written_wrong_is_found_by_adding_up(database: Path) ->
     assert old
     database.write_bytes(whole)
     assert not checkup.examine(database).damaged
+
+
+def test_beside_a_writer_that_is_at_work(database: Path) -> None:
+    """New documents, authors and sessions at any moment of the checkup: none is an orphan."""
+    write(database)
+    writer = FileWriter(database)
+    writer.open()
+    written = 0
+
+    def go_on(*_: object) -> None:
+        nonlocal written
+        written += 1
+        writer.append((edit(f"new/{written}", author=f"author {written}"),))
+        writer.record((record("1", f"new-{written}", CREATED),))
+        writer.tidy()
+
+    for _ in range(3):
+        assert codes(checkup.examine(database, progress=go_on)) == set()
+    writer.close()
+    assert written > 30
 
 
 # What is no database of ours
