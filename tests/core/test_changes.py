@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.core.changes import ABSENT, Change, Place, difference, patched, places, same
@@ -13,13 +13,14 @@ from sync.core.changes import ABSENT, Change, Place, difference, patched, places
 values: Any = st.recursive(
     st.none() | st.booleans() | st.integers(0, 2) | st.text("ab", max_size=2),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text("ab"), inner, max_size=2),
-    max_leaves=4,
+    max_leaves=3,
 )
 contents = st.dictionaries(
     st.text("ab", max_size=2), values | st.dictionaries(st.text("ab"), values, max_size=3)
 )
 
 
+@settings(max_examples=50)
 @given(contents, contents)
 def test_what_differs_makes_one_of_the_other(one: dict[str, Any], other: dict[str, Any]) -> None:
     changes = difference(one, other)
