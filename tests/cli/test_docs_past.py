@@ -13,7 +13,10 @@ import pytest
 from pycrdt import Doc, Map, Text
 
 from persistence.sqlite import open_sqlite, reading
-from persistence.store import ClientRange, Deletion, Edit
+from persistence.store import ClientRange, Deletion, Edit, Position
+from sync.cli.docs import blaming, changes
+from sync.core.changes import ABSENT, Change, Place
+from sync.inspection.blame import Blame, Overruled, Span
 from tests.cli.conftest import Run
 from tests.cli.evaluation import NOON, Story
 from tests.support.million import CASES, make
@@ -179,6 +182,26 @@ async def test_every_edit(run: Run, database: Path) -> None:
     assert [each["last"] for each in versions["versions"]] == [3]
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("x" * 100, "x" * 101, f"…{'x' * 16} → …{'x' * 17}"),
+        (
+            f"{'a' * 50}b{'c' * 50}",
+            f"{'a' * 50}{'c' * 50}",
+            f"{'c' * 16}… → …{'a' * 16}{'c' * 16}…",
+        ),
+        ("", "new", '"" → new'),
+        (ABSENT, "y" * 99, f"– → {'y' * 59}…"),
+        ({"a": 1}, None, '{"a": 1} → null'),
+    ],
+)
+def test_a_change_on_one_line(before: object, after: object, says: str) -> None:
+    told = changes.told(Change(Place("root"), before, after), None)
+    assert told.startswith("root: ")
+    assert told.endswith(says)
+
+
 # -- blame
 
 
@@ -192,6 +215,34 @@ async def test_blame_names_who_when_and_from_what(run: Run, database: Path) -> N
     assert ["correct", "·", "bob", "false", "–", "bob"] in [row[:6] for row in rows(shown)]
     before = (await docs_json(run, database, "blame", DRAFT, "--at", "1"))["fields"]
     assert [each["value"] for each in before] == [True]
+
+
+def test_blame_tells_what_lost_and_who_wrote_what() -> None:
+    note = Blame(
+        Place("comment/q"), "fine, mostly", "fine", "bob", Position(2), NOON, True, 7_800.0,
+        "carol", (), (Span("alice", "fine"), Span(None, ", mostly")),
+    )  # fmt: skip
+    lost = Overruled("dave", Position(3), NOON, True, 5)
+    rating = Blame(
+        Place("ratings", "q"), 4, ABSENT, "alice", Position(1), NOON, False, None, None, (lost,), ()
+    )  # fmt: skip
+    old = Blame(Place("x"), ABSENT, 1, None, None, None, False, None, None, (), ())
+    when = "2026-09-21 14:13:20"
+    assert blaming._grid([note, rating, old], None).rows == [
+        (
+            "comment/q",
+            "fine, mostly",
+            "fine",
+            "bob",
+            when,
+            "offline, away 2h 10m, brought by carol",
+        ),
+        ("", "│ fine", "", "alice", "", ""),
+        ("", "│ , mostly", "", "(unknown)", "", ""),
+        ("ratings.q", "4", "–", "alice", when, "online"),
+        ("", "│ 5", "", "dave", when, "overruled, made offline"),
+        ("x", "(removed)", "1", "(unknown)", "–", "before the history that is kept"),
+    ]
 
 
 # -- diff
