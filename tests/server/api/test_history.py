@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +15,7 @@ import pytest
 from pycrdt import Doc, Map, Text
 
 from persistence.memory import MemoryStore
+from persistence.sqlite import open_sqlite
 from persistence.store import Damage, Deletion, Edit, Past, Position, Snapshot
 from sync.core.events import iso
 from sync.server import history_text, inspecting
@@ -512,7 +514,7 @@ async def test_what_is_too_long(alice: Api, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 class Held:
-    """The processor time that one turn of the event loop took at most, in seconds."""
+    """The processor time that the event loop took at most before others had their turn."""
 
     def __init__(self) -> None:
         self.longest = 0.0
@@ -520,7 +522,7 @@ class Held:
     async def watch(self) -> None:
         last = time.thread_time()
         while True:
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
             now = time.thread_time()
             self.longest, last = max(self.longest, now - last), now
 
@@ -540,23 +542,26 @@ def typed(count: int) -> list[bytes]:
     return updates
 
 
-@pytest.mark.parametrize("path", ["/at/19000", "/history?view=versions", "/blame", "/diff?from=9"])
 async def test_a_long_history_does_not_hold_the_event_loop(
-    memory: MemoryStore, office: Office, path: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(inspecting, "WORKER_SECONDS", 90.0)  # a busy machine is no failure
     edits = [
         Edit("long", update, ("bob", "carol")[n // 500 % 2], (), NOON + n / 10, connection=7)
         for n, update in enumerate(typed(20_000))
     ]
-    await memory.append(edits)
-    admin = Api(office.http, token_for("root", role="admin", docs={"none": "read"}))
-    held = Held()
-    async with asyncio.TaskGroup() as tasks:
-        watching = tasks.create_task(held.watch())
-        answer = await admin.get(f"documents/long{path}", timeout=60)
-        watching.cancel()
-    assert answer.status_code == 200, answer.text
-    assert held.longest < 0.05
+    async with open_sqlite(str(tmp_path / "drafts.db")) as store, open_office(store) as office:
+        await store.append(edits)
+        admin = Api(office.http, token_for("root", role="admin", docs={"none": "read"}))
+        await admin.get("documents/long/diff?from=9", timeout=90)  # the worker is started once
+        for path in ("/at/19000", "/history?view=versions", "/blame", "/diff?from=9"):
+            held = Held()
+            async with asyncio.TaskGroup() as tasks:
+                watching = tasks.create_task(held.watch())
+                answer = await admin.get(f"documents/long{path}", timeout=90)
+                watching.cancel()
+            assert answer.status_code == 200, answer.text
+            assert held.longest < 0.05, path
 
 
 # -- what is damaged
