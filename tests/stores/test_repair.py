@@ -143,6 +143,17 @@ def test_what_a_snapshot_has_is_not_lost_with_its_entries(database: Path) -> Non
     assert damage(checkup.examine(database, DEEP.look)) == []
 
 
+def test_a_snapshot_whose_own_entry_is_lost_stands_at_the_one_before(database: Path) -> None:
+    sound = write(database)
+    spoil(database, "position = 10")
+    assert damage(mend(database)) == []
+    now = read(database)
+    snapshot = now.documents["drafts/0"].snapshot
+    assert snapshot is not None
+    assert snapshot.position == 9
+    assert _contents(now) == _contents(sound)
+
+
 def test_a_bad_snapshot_is_made_again_from_its_entries(database: Path) -> None:
     sound = write(database)
     spoil(database, "position = 10", "snapshots")
@@ -380,6 +391,21 @@ def test_noise_in_a_page_costs_what_stood_in_it_and_nothing_else(database: Path,
         assert now.documents == sound.documents
     if not {each for each in there if each.startswith("session")}:
         assert now.events == sound.events
+
+
+@pytest.mark.parametrize("spoilt", [range(1), range(3, 8), range(8, 40)])
+def test_rows_are_found_in_a_page_whose_head_is_damaged(database: Path, spoilt: range) -> None:
+    """The kind of the page, its counts, or its pointers to the rows: the rows are there."""
+    sound = write(database)
+    with closing(sqlite3.connect(database)) as raw:
+        sql = "SELECT pageno FROM dbstat WHERE name = 'entries' AND pagetype = 'leaf'"
+        [(page,), *_] = raw.execute(sql).fetchall()
+    whole = bytearray(database.read_bytes())
+    for place in spoilt:
+        whole[(page - 1) * 4_096 + place] ^= 0x55
+    database.write_bytes(whole)
+    assert damage(mend(database)) == []
+    assert read(database) == sound
 
 
 def _rows_on(raw: sqlite3.Connection, page: int) -> set[str]:
