@@ -427,6 +427,8 @@ def test_the_feed_tells_edits_and_events_as_they_come(
     first = edits.locator(".entry").first
     expect(first).to_contain_text("bob")
     expect(first.get_by_role("link", name=name)).to_be_visible()
+    service.edit(name, rates("alice", 4), by="alice")
+    expect(first).to_contain_text("alice")
     service.publish(session, "guidance.message", {"text": "Mind the policy"})
     expect(events.locator(".entry").filter(has_text="Mind the policy")).to_be_visible()
     admin.shot("feed")
