@@ -9,7 +9,7 @@ import pytest
 
 from sync.core.changes import Place
 from sync.core.chronicle import BASE, Attempt, Chronicle, Touch
-from sync.core.crdt import MAP, TEXT, XML
+from sync.core.crdt import MAP, TEXT, XML, merge
 from sync.core.errors import MalformedMessage
 from sync.core.items import read_items, value_of
 from sync.core.stretches import stretches
@@ -175,3 +175,13 @@ def test_the_stretches_of_a_text() -> None:
         (8, " dear"),
         (9, " w😀rld"),
     ]
+
+
+def test_the_stretches_of_a_text_whose_items_are_parted_twice() -> None:
+    alice = Author(9)
+    updates = [alice.write("abcdef")]
+    for at, client in ((4, 8), (2, 7)):
+        author = Author(client, *updates)
+        updates.append(author.edit(lambda a=author, at=at: a.text.insert(at, "-")))  # type: ignore[misc]  # mypy: bound lambda
+    (row,) = stretches(merge(updates)).values()
+    assert [each.text for each in row] == ["ab", "-", "cd", "-", "ef"]

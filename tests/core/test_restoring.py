@@ -231,3 +231,12 @@ def test_a_large_text_that_is_all_other_is_replaced() -> None:
     author.edit(lambda: author.text.clear())
     author.write("cb" * 3_000)
     restored(author, wanted)
+
+
+def test_a_text_that_was_empty_is_emptied() -> None:
+    author = Author(7)
+    author.write("hello")
+    author.edit(lambda: author.text.clear())
+    wanted = author.everything()
+    author.write("again")
+    restored(author, wanted)

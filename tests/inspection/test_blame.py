@@ -255,3 +255,23 @@ def test_it_is_fast() -> None:
         versions(past)
         spent.append(time.process_time() - began)
     assert min(spent) < 0.1
+
+
+def test_typing_into_what_is_deleted_changes_nothing() -> None:
+    log, alice = Log(), Author(7)
+    log.add("alice", alice.put("score", pycrdt.Text("a")))
+    bob = Author(8, alice.everything())
+    inner: pycrdt.Text = bob.map["score"]
+    late = bob.edit(lambda: inner.insert(0, "b"))
+    log.add("alice", alice.put("score", 5))
+    log.add("bob", late)
+    told = found(log, SCORE)
+    assert (told.author, told.value) == ("alice", 5)
+
+
+def test_an_attempt_that_is_carried_on_is_one() -> None:
+    log, alice, bob = Log(), Author(7), Author(6)
+    log.add("alice", alice.put("score", 1))
+    log.add("bob", bob.put("score", 2))
+    log.add("bob", bob.put("score", 3))
+    assert [each.value for each in found(log, SCORE).overruled] == [3]
