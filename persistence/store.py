@@ -123,6 +123,7 @@ class Damage:
     position: Position  # of the entry, of the snapshot, or the document's head
     what: Literal["entry", "snapshot", "document", "name"]
     reason: str
+    aside: bool = False  # it was found and put into quarantine: what is left is all there will be
 
 
 @dataclass(frozen=True, slots=True)

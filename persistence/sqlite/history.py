@@ -86,7 +86,7 @@ class _Page:
     def damage(self) -> list[Damage]:
         told = [Damage(Position(each), "entry", UNFIT) for each in self.unfit]
         told += [Damage(Position(each), "entry", MISSING) for each in self.missing]
-        told += [Damage(Position(each), "entry", ASIDE) for each in self.aside]
+        told += [Damage(Position(each), "entry", ASIDE, aside=True) for each in self.aside]
         told += [Damage(Position(self.last), "name", TORN)] * self.torn
         return sorted(told, key=lambda one: one.position)
 

@@ -217,7 +217,9 @@ def _read_chain(
         before = {NOWHERE, start, tally.thinned if tally else NOWHERE}
         there = {link.entry.position for link in links} | unfit
         missing = (loose | {head}) - there - before - aside
-        damage += [Damage(Position(position), "entry", ASIDE) for position in aside - there]
+        damage += [
+            Damage(Position(position), "entry", ASIDE, aside=True) for position in aside - there
+        ]
         damage += [Damage(Position(position), "entry", UNFIT) for position in unfit]
         damage += [Damage(Position(position), "entry", MISSING) for position in missing]
         damage.sort(key=lambda one: one.position)

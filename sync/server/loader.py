@@ -47,7 +47,7 @@ class Loader:
         return Resident(
             document,
             room,
-            sound=not stored.damaged and not replayed.left_out,
+            sound=all(each.aside for each in stored.damaged) and not replayed.left_out,
             position=stored.head,
             tail=len(stored.entries),
             tail_size=sum(len(entry.edit.update) for entry in stored.entries),

@@ -121,6 +121,19 @@ async def test_a_damaged_row_costs_itself_and_what_stands_on_it(
     assert "a damaged row was left out" in caplog.text
 
 
+@pytest.mark.parametrize(("aside", "sound"), [(False, False), (True, True)])
+async def test_what_is_in_quarantine_is_no_reason_to_write_no_snapshots(
+    aside: bool, sound: bool
+) -> None:
+    """Of other damage a snapshot would hide that it is there."""
+    store = TroubledStore()
+    there = tuple(Entry(Position(n), an_edit(key=f"q{n}")) for n in (1, 3))
+    lost = Damage(Position(2), "entry", "of a test", aside=aside)
+    store.replaced[DRAFT] = StoredDocument(DRAFT, None, there, Position(3), (lost,))
+    resident = await Loader(store, RoomLimits(), Rehearsal()).load(DRAFT)
+    assert resident.sound is sound
+
+
 @pytest.mark.parametrize("missing", [1, 3, 5])
 async def test_the_server_outlives_a_document_of_which_a_row_is_missing(
     tmp_path: Path, missing: int

@@ -338,7 +338,8 @@ def test_what_is_in_quarantine_is_not_missed_but_told(
     writing(database, lambda writer: writer.append(edits(6)))
     put_aside(database, *aside)
     told = tuple(
-        Damage(Position(n), "entry", "it was damaged, and is in quarantine") for n in aside
+        Damage(Position(n), "entry", "it was damaged, and is in quarantine", aside=True)
+        for n in aside
     )
     with closing(FileReader(database)) as reader:
         assert reader.load("drafts/1").damaged == told
