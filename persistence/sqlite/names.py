@@ -24,9 +24,13 @@ _COPIES = """
 _BY_ID = f"SELECT {NAME_COLUMNS} FROM names WHERE id = ?"  # noqa: S608 -- our own names
 _BY_ID_ELSEWHERE = f"SELECT {NAME_COLUMNS} FROM ids WHERE id = ?"  # noqa: S608
 _ALL = "SELECT id, kind, name, checksum FROM {} NOT INDEXED"
+_WITHIN = "SELECT id, kind, name, checksum FROM {} WHERE kind = 1 AND name >= ? AND name < ?"
 _LAST = """
     SELECT max(id) FROM (SELECT max(id) AS id FROM names WHERE id < ?1
     UNION ALL SELECT max(id) FROM ids WHERE id < ?1)"""
+
+_LAST_CHARACTER = chr(0x10FFFF)
+_SURROGATES = range(0xD800, 0xE000)  # code points that are no characters
 
 MOST_NAMES = 2**31
 """An id that is not smaller is none of ours: a flipped bit made it."""
@@ -76,14 +80,31 @@ def last_id(connection: sqlite3.Connection) -> int:
     return last or 0
 
 
-def documents(connection: sqlite3.Connection) -> dict[int, Document]:
-    """Return all documents whose names are sound in one place, by id."""
+def documents(connection: sqlite3.Connection, prefix: str = "") -> dict[int, Document]:
+    """Return all documents whose names are sound in one place and begin so, by id.
+
+    With a prefix they are looked for by their names, in both tables: where a damaged key ends the
+    search in one of them, the other still has those behind it.
+    """
+    after = _behind_all(prefix)
+    sql, bounds = (_WITHIN, (prefix, after)) if prefix and after else (_ALL, ())
     found: dict[int, Document] = {}
     for table in ("ids", "names"):
-        for each in connection.execute(_ALL.format(table)):
+        for each in connection.execute(sql.format(table), bounds):
             if each[1] == Kind.DOCUMENT and each[0] not in found and _is_sound(each):
-                found[each[0]] = Document.of(each[0], each[2].decode())
+                document = Document.of(each[0], each[2].decode())
+                if document.name.startswith(prefix):
+                    found[document.id] = document
     return found
+
+
+def _behind_all(prefix: str) -> str | None:
+    """The first text behind all that begin with a prefix, as SQLite orders them: by code point."""
+    kept = prefix.rstrip(_LAST_CHARACTER)
+    if not kept:
+        return None
+    following = ord(kept[-1]) + 1
+    return kept[:-1] + chr(following if following != _SURROGATES.start else _SURROGATES.stop)
 
 
 def document(connection: sqlite3.Connection, id_: int) -> Document | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -23,6 +23,7 @@ from persistence.sqlite.rows import (
     open_snapshot,
     open_tally,
 )
+from persistence.sqlite.statements import Lookup
 from persistence.store import (
     NOWHERE,
     Damage,
@@ -52,6 +53,8 @@ _BEHIND = """
     SELECT json_group_array(document) FROM tallies
     WHERE EXISTS (SELECT 1 FROM entries
         WHERE entries.document = tallies.document AND entries.position > tallies.head)"""
+_BEHIND_OF_SOME = f"{_BEHIND} AND document IN (SELECT value FROM json_each(?))"  # noqa: S608
+_some_tallies = Lookup("tallies", "document", TALLY_COLUMNS)
 
 UNFIT = "its checksum does not fit"
 MISSING = "its row is missing"
@@ -271,28 +274,34 @@ def _counted(tally: Tally, links: tuple[Link, ...]) -> Tally:
     return tally
 
 
-def behind(connection: sqlite3.Connection) -> list[int]:
-    """Return the ids of documents that have entries behind the heads of their tallies."""
-    [(found,)] = connection.execute(_BEHIND)
+def behind(connection: sqlite3.Connection, some: Collection[int] | None = None) -> list[int]:
+    """Return the ids of documents that have entries behind the heads of their tallies.
+
+    Of all documents, or of ``some``.
+    """
+    if some is None:
+        [(found,)] = connection.execute(_BEHIND)
+    else:
+        [(found,)] = connection.execute(_BEHIND_OF_SOME, (json.dumps([*some]),))
     return [id_ for id_ in json.loads(found) if isinstance(id_, int)]
 
 
 def heads(connection: sqlite3.Connection, authors: Authors, prefix: str = "") -> list[Head]:
     """List documents; see :meth:`persistence.store.Reader.heads`. Raises sqlite3.Error.
 
-    Names are compared in Python: they are case-sensitive, and a damaged one may stand anywhere.
+    With a prefix it reads no other documents.
     """
     with one_moment(connection):
-        documents = names.documents(connection)
-        tallies = _sound_tallies(connection, documents)
+        documents = names.documents(connection, prefix)
+        some = documents.keys() if prefix else None
+        tallies = _sound_tallies(connection, documents, some)
         deleted = {one.document: one for one in deletions.read_all(connection)}
-        for id_ in (documents.keys() - tallies.keys()) | set(behind(connection)):
+        for id_ in (documents.keys() - tallies.keys()) | set(behind(connection, some)):
             if id_ in documents:
                 tallies[id_], _ = current_tally(connection, authors, documents[id_])
         found = [
             _as_head(tally, authors, deleted.get(tally.document.name))
             for tally in sorted(tallies.values(), key=lambda tally: tally.document.name)
-            if tally.document.name.startswith(prefix)
         ]
         return [one for one in found if one is not None]
 
@@ -308,11 +317,14 @@ def head(connection: sqlite3.Connection, authors: Authors, name: str) -> Head | 
 
 
 def _sound_tallies(
-    connection: sqlite3.Connection, documents: dict[int, Document]
+    connection: sqlite3.Connection,
+    documents: dict[int, Document],
+    some: Collection[int] | None,
 ) -> dict[int, Tally]:
+    rows = connection.execute(_TALLIES) if some is None else _some_tallies(connection, [*some])
     return {
         tally.document.id: tally
-        for row in connection.execute(_TALLIES)
+        for row in rows
         if (document := documents.get(row[0])) and (tally := open_tally(row, document))
     }
 

@@ -108,9 +108,11 @@ async def test_any_name_is_its_own_document(store: Store) -> None:
 
 
 async def test_a_prefix_is_taken_literally(store: Store) -> None:
-    names = ["a%/1", "a_/1", "ab/1", "A%/1", "a", "a%", "é/1", "z\U0010ffff"]
+    names = ["a%/1", "a_/1", "ab/1", "A%/1", "a", "a%", "é/1", "z\U0010ffff", "\U0010ffff/1"]
+    names += ["\ud7ff/1", "\ue000/1"]  # neighbours: what is in between are no characters
     await store.append([edit(name) for name in names])
-    for prefix in ("", "a", "a%", "a_", "A", "é", "%", "*", "z", "z\U0010ffff", "zz"):
+    asked = ("", "a", "a%", "a_", "A", "é", "%", "*", "z", "z\U0010ffff", "zz")
+    for prefix in (*asked, "\U0010ffff", "\ud7ff", "\ue000"):
         found = [head.document for head in await store.heads(prefix)]
         assert found == sorted(name for name in names if name.startswith(prefix))
 

@@ -264,11 +264,25 @@ def test_a_bit_of_a_document_loses_nothing(database: Path, column: str) -> None:
             with flip(raw, Row("tallies", (_id(raw, name),)), column, random_):
                 stored = reader.load(name)
                 assert reader.heads("") == listed, "the list is added up from the entries"
+                begin_so = [one for one in listed if one.document.startswith(name)]
+                assert reader.heads(name) == begin_so
             [damage] = stored.damaged
             assert (damage.position, damage.what) == (sound[name].head, "document")
             assert stored.entries == sound[name].entries
             assert stored.snapshot == sound[name].snapshot
             assert stored.head == sound[name].head
+
+
+@pytest.mark.parametrize("table", ["ids", "names"])
+def test_a_document_is_listed_by_either_copy_of_its_name(database: Path, table: str) -> None:
+    make(database)
+    with raw_connection(database) as raw, closing(FileReader(database)) as reader:
+        listed = reader.heads("drafts/")
+        assert [one.document for one in listed] == sorted(DOCUMENTS)
+        raw.execute(f"UPDATE {table} SET name = 'x' || name WHERE name = 'drafts/1'")
+        raw.execute(f"UPDATE {table} SET checksum = x'00' WHERE name = 'drafts/2'")
+        assert reader.heads("drafts/") == reader.heads("") == listed
+        assert reader.heads("xdrafts/") == []
 
 
 def test_the_next_append_makes_a_damaged_document_row_anew(database: Path) -> None:
