@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from sync.core import errors
 from sync.core.errors import (
+    Deleted,
     DocumentTooLarge,
     DraftsyncError,
     Draining,
@@ -20,9 +21,11 @@ from sync.core.errors import (
     MalformedMessage,
     MessageTooLarge,
     NativeFailure,
+    NotDeleted,
     Overloaded,
     ProtocolError,
     Sealed,
+    UnknownDocument,
     UnknownSession,
     close_reason,
 )
@@ -34,6 +37,8 @@ ANSWERS = [
     (InvalidEvent, 4400, 422),
     (Forbidden, 4403, 403),
     (UnknownSession, 4404, 404),
+    (Deleted, 4404, 404),
+    (NotDeleted, 4409, 409),
     (Sealed, 4409, 409),
     (DocumentTooLarge, 4413, 413),
     (MessageTooLarge, 1009, 413),
@@ -53,7 +58,13 @@ def test_an_error_knows_its_close_code_and_status(
 
 
 def test_the_table_is_complete() -> None:
-    assert {error for error, _, _ in ANSWERS} | {IllegalStep} == set(ProtocolError.__subclasses__())
+    assert {error for error, _, _ in ANSWERS} | {IllegalStep, UnknownDocument} == set(ProtocolError.__subclasses__())
+
+
+def test_an_unknown_document_is_named() -> None:
+    refused = UnknownDocument("drafts/1")
+    assert (refused.close_code, refused.http_status) == (4404, 404)
+    assert "'drafts/1'" in refused.reason
 
 
 def test_an_illegal_step_knows_those_that_are_open() -> None:
