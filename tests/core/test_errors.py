@@ -58,7 +58,9 @@ def test_an_error_knows_its_close_code_and_status(
 
 
 def test_the_table_is_complete() -> None:
-    assert {error for error, _, _ in ANSWERS} | {IllegalStep, UnknownDocument} == set(ProtocolError.__subclasses__())
+    assert {error for error, _, _ in ANSWERS} | {IllegalStep, UnknownDocument} == set(
+        ProtocolError.__subclasses__()
+    )
 
 
 def test_an_unknown_document_is_named() -> None:
