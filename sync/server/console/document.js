@@ -6,7 +6,7 @@ import { compare } from './compare.js'
 import { byPlace, difference, formView, rawView } from './content.js'
 import { h, patch } from './dom.js'
 import { integer, milliseconds } from './format.js'
-import { badge, confirm, documentPlace, empty, facts, failure, link, loading, say, section, sessionLink, time } from './parts.js'
+import { badge, choice, confirm, documentPlace, empty, facts, failure, link, loading, say, section, sessionLink, time } from './parts.js'
 import { past } from './past.js'
 import { every } from './poll.js'
 
@@ -168,8 +168,6 @@ function now({ followed, signal }) {
   }, signal)
   return h('div', {}, section('People in it now', people), content)
 }
-
-export const choice = (text, pressed, click) => h('button', { type: 'button', class: 'small', 'aria-pressed': String(Boolean(pressed)), on: { click } }, text)
 
 function present(connections) {
   if (!connections.length) return empty('Nobody has it open.')

@@ -93,7 +93,7 @@ function tiles(now) {
   const closes = total(now.closed.documents) + total(now.closed.events)
   const refused = total(now.refused.documents) + total(now.refused.events) + total(now.refused.tokens)
   return h('dl', { class: 'tiles', key: 'tiles' },
-    tile('Connections', integer(open), { note: `${integer(connections.documents)} documents, ${integer(connections.events + connections.streams)} events` }),
+    tile('Connections', integer(open), { note: `${integer(connections.documents)} to documents, ${integer(connections.events + connections.streams)} to events` }),
     tile('Rooms', integer(now.rooms), { note: 'documents in memory' }),
     tile('Edits', rate(edits.per_second['10s']), { note: `${integer(edits.committed)} since the start` }),
     tile('Events', rate(events.per_second['10s']), { note: `${integer(events.committed)} since the start` }),

@@ -15,6 +15,9 @@ export const sessionLink = (id) => h('a', { href: `#/sessions/${encodeURICompone
 /** A word that stands out: `kind` is good, warn, bad, note or quiet. */
 export const badge = (kind, ...children) => h('span', { class: `badge ${kind}` }, ...children)
 
+/** One of some buttons, of which the one that holds is pressed. */
+export const choice = (text, pressed, click) => h('button', { type: 'button', class: 'small', 'aria-pressed': String(Boolean(pressed)), on: { click } }, text)
+
 const STATES = { running: 'good', paused: 'warn', created: 'note', stopped: 'quiet' }
 export const stateBadge = (state) => badge(STATES[state] ?? 'note', capital(state))
 

@@ -5,10 +5,9 @@
 
 import { path, query as queryOf, read } from './api.js'
 import { byPlace, changesTable, formView, rawView } from './content.js'
-import { choice } from './document.js'
 import { h, patch } from './dom.js'
 import { clock, count, duration, integer, moment } from './format.js'
-import { badge, confirm, empty, facts, failure, loading, say, section, time } from './parts.js'
+import { badge, choice, confirm, empty, facts, failure, loading, say, section, time } from './parts.js'
 
 const PAGE = 1_000
 const MOST_PAGES = 5
