@@ -80,8 +80,8 @@ class Tokens:
 class TroubledStore:
     """A store in whose way tests put troubles.
 
-    ``failure`` is raised by every call while it is set; calls wait while ``held`` is. Only what was
-    revoked is read all the same: a service that cannot read that does not begin.
+    ``failure`` is raised by every call while it is set; calls wait while ``held`` is. Only the
+    first reading of what was revoked is spared: a service that cannot read that does not begin.
     """
 
     def __init__(self, inner: Store | None = None) -> None:
@@ -89,6 +89,7 @@ class TroubledStore:
         self.failure: Exception | None = None
         self.loads = 0
         self.appends = 0  # that were tried
+        self.begun = False  # what was revoked was read
         self.compacted: list[Snapshot] = []
         self.replaced: dict[str, StoredDocument] = {}  # what load is to give instead
         self._open = anyio.Event()
@@ -226,6 +227,9 @@ class TroubledStore:
         return await self.inner.purge(document)
 
     async def revocations(self) -> list[Revocation]:
+        if self.begun:
+            await self._trouble()
+        self.begun = True
         return await self.inner.revocations()
 
     async def revoke(self, revocation: Revocation) -> None:
