@@ -26,7 +26,7 @@ from tests.support.client import connect
 from tests.support.service import ServiceProcess
 
 SEED = 20_261_125
-COPIES = 200
+COPIES = 120
 DRAFTS = ("drafts/1", "drafts/2", "drafts/3")
 
 

@@ -101,6 +101,7 @@ async def talking(
     """Open the event channel of a session. ``query`` stands instead of the token."""
     asked = query if query is not None else f"token={member_token() if token is None else token}"
     url = f"ws{service.url.removeprefix('http')}/sessions/{session}/events?{asked}"
+    options = {"close_timeout": 1.0} | options  # some do not read, and never answer
     async with connect_websocket(url, compression=None, proxy=None, **options) as socket:
         yield Talk(socket)
 

@@ -358,8 +358,13 @@ async def test_only_a_foreign_origin_is_refused_before_the_socket(
 # ------------------------------------------------------------------------------------------ many
 
 
-async def test_ten_thousand_bad_frames(service: ServiceProcess, record_property: Record) -> None:
-    """From a seeded mutator, over short sockets; the room serves on, the memory is as it was."""
+async def test_thousands_of_bad_frames(
+    service: ServiceProcess, transport: str, record_property: Record
+) -> None:
+    """From a seeded mutator, over short sockets; the room serves on, the memory is as it was.
+
+    Ten thousand, but by Hypercorn, which is not what is usual, and takes four times as long.
+    """
     await _storm(service, 500, seed=0)
     before = resident_memory(service.pid)
     began = time.monotonic()
@@ -368,7 +373,7 @@ async def test_ten_thousand_bad_frames(service: ServiceProcess, record_property:
         async with anyio.create_task_group() as tasks:
             for editor in editors:
                 tasks.start_soon(editor.keep_editing, enough)
-            await _storm(service, 10_000, seed=1)
+            await _storm(service, 10_000 if transport == "picows" else 2_500, seed=1)
             enough.set()
         await editors[0].hears_all_of(editors[1])
         await editors[1].hears_all_of(editors[0])

@@ -60,8 +60,8 @@ OPTIONS = ("--checks", "all", "--seed", "1", "--warnings", "off", "--request-tim
 @pytest.mark.parametrize(
     ("claims", "phases", "examples"),
     [
-        pytest.param(ADMIN, "examples,coverage,fuzzing,stateful", "10", id="administrator"),
-        pytest.param(LIMITED, "examples,fuzzing", "15", id="limited"),
+        pytest.param(ADMIN, "examples,coverage,fuzzing,stateful", "6", id="administrator"),
+        pytest.param(LIMITED, "examples,fuzzing", "8", id="limited"),
     ],
 )
 @pytest.mark.timeout(300)
