@@ -1033,7 +1033,9 @@ async def test_a_large_answer_on_a_thin_line_is_no_silence(
     service: Running, store: TroubledStore
 ) -> None:
     """The pings wait behind it, so no pong can come; but bytes go."""
-    await store.append([an_edit("drafts/1", "q", os.urandom(650_000).hex())])
+    # The large edit is not the first: that would be loaded in parts, which takes its time, too.
+    large = an_edit("drafts/1", "q", os.urandom(650_000).hex())
+    await store.append([an_edit("drafts/1", "small"), large])
     async with opened(service, narrow=True) as raw:
         await raw.message(step1_frame(b"\x00"))
         began = time.monotonic()
