@@ -47,6 +47,7 @@ async def test_who_has_it_open_is_told_so_when_it_is_on_disk() -> None:
     async with open_office(store) as office:
         alice, bob = await office.join(ALICE), await office.join(BOB)
         await alice.put("a", 1)
+        await bob.sees("a", 1)
         await deleting(office).delete(DRAFT, "ada")
         assert await alice.ended() == DELETED
         assert await bob.ended() == DELETED
