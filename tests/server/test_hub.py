@@ -83,7 +83,7 @@ async def test_a_barrier_of_a_reader_is_answered_at_once() -> None:
         alice, bob = await office.join(), await office.join(identity("bob", Access.READ))
         store.hold()
         await alice.put("q1", 1)
-        await bob.saved(within=1)
+        await bob.saved()
         store.release()
 
 
@@ -177,12 +177,16 @@ async def test_a_room_stays_while_its_edits_are_not_on_disk() -> None:
 
 async def test_a_join_keeps_a_room_from_being_unloaded() -> None:
     store = TroubledStore()
-    async with open_office(store, unload_seconds=0.02) as office:
+    async with open_office(store) as office:
         first = await office.join()
         office.leave(first)
         await eventually(lambda: office.hub.statistics().connections == 0)
+        resident = office.hub.rooms[DRAFT]
+        timer = resident.unload_timer
+        assert timer is not None
         await office.join()
-        await anyio.sleep(0.05)
+        assert timer.cancelled()
+        office.hub.rooms.unload(resident)
         assert (office.hub.statistics().rooms, store.loads) == (1, 1)
 
 
@@ -372,10 +376,10 @@ async def test_who_was_slow_and_has_caught_up_is_slow_no_more() -> None:
         alice = await office.join()
         await anyio.wait_all_tasks_blocked()
         update = await alice.put("mine", 1)
-        await alice.until(lambda: update in alice.peer.updates, within=2)
+        await alice.until(lambda: update in alice.peer.updates)
         bob = await office.join(identity("bob"))
         await bob.put("his", 2)
-        await alice.sees("his", 2, within=2)
+        await alice.sees("his", 2)
 
 
 async def test_who_asks_and_never_reads_waits_for_its_own_answers() -> None:
@@ -412,7 +416,7 @@ async def test_a_message_rate_slows_and_never_drops() -> None:
         for number in range(210):
             await alice.put(f"q{number}", number)
         await alice.saved()
-        assert 0.15 < time.monotonic() - began < 2
+        assert time.monotonic() - began > 0.15
         bob = await office.join(identity("bob"))
         assert len(bob.peer.answers) == 210
 
@@ -480,26 +484,25 @@ async def test_a_reader_does_not_write() -> None:
 # ------------------------------------------------------------------------------------------ tokens
 
 
-async def test_a_token_that_expires_closes_within_a_second() -> None:
+async def test_a_token_that_expires_closes_the_connection() -> None:
     async with open_office() as office:
-        alice = await office.join(identity(ttl=0.2))
-        await alice.put("q", 1)
-        began = time.monotonic()
-        verdict = await alice.ended(within=1.2)
+        verdict = await office.enter(identity(ttl=0.1)).ended()
         assert (verdict.code, verdict.reason) == (4401, "token-expired")
-        assert time.monotonic() - began < 1.2
         assert office.hub.statistics().connections == 0
 
 
 async def test_a_token_is_replaced_on_the_open_connection() -> None:
     later = identity(ttl=3600)
     async with open_office(verifier=Tokens(fresh=later)) as office:
-        alice = await office.join(identity(ttl=0.3))
+        alice = await office.join(identity(ttl=60))
+        [first] = office.hub._expiries.values()
         await alice.send(renewal("fresh"))
         await alice.until(lambda: len(alice.peer.renewed) == 1)
         expected = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(later.expires_at))
         assert alice.peer.renewed == [expected]
-        await anyio.sleep(0.35)  # beyond the first token's end
+        [second] = office.hub._expiries.values()
+        assert first.cancelled()
+        assert second.when() - anyio.current_time() > 3_000
         await alice.put("q", 1)
         await alice.saved()
 
@@ -678,7 +681,7 @@ async def test_a_rebuilding_waits_for_a_store_that_cannot_read() -> None:
         await alice.put("r", 2)
         await eventually(lambda: store.loads == 2)
         store.failure = None
-        await alice.saved(within=3)
+        await alice.saved()
     assert await stored_answers(store) == {"q": 1, "r": 2}
 
 
@@ -737,7 +740,8 @@ async def test_draining_answers_what_waits_for_the_disk() -> None:
         store.hold()
         await alice.put("q", 1)
         await alice.send(saved_frame(b"mine"))
-        await anyio.wait_all_tasks_blocked()
+        [connection] = office.hub.connections
+        await eventually(lambda: connection.resident.room.unsaved_barrier_bytes(connection.id) > 0)
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(office.hub.drain)
             await anyio.wait_all_tasks_blocked()
@@ -813,7 +817,7 @@ async def test_a_client_that_does_not_read_is_left_at_a_deadline(
         await writer.put("q", 1)
         await writer.saved()
         await office.hub.drain()
-        assert (await stuck.ended(within=2)).code == 1012
+        assert (await stuck.ended()).code == 1012
 
 
 # ---------------------------------------------------------------------------------------- presence
