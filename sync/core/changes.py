@@ -59,12 +59,12 @@ class Change:
 
 
 def places(content: Mapping[str, object]) -> dict[Place, object]:
-    """The values of a content by their places. An empty map is a value of its root's own place."""
+    """The values of a content by their places. A root that is empty holds nothing."""
     found: dict[Place, object] = {}
     for root, value in content.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             found.update({Place(root, key): item for key, item in value.items()})
-        else:
+        elif value not in ("", []):
             found[Place(root)] = value
     return found
 
@@ -80,7 +80,7 @@ def difference(before: Mapping[str, object], after: Mapping[str, object]) -> tup
 
 
 def patched(content: Mapping[str, object], changes: Iterable[Change]) -> dict[str, object]:
-    """What a content is after changes: ``patched(a, difference(a, b)) == b``."""
+    """What a content is after changes: ``patched(a, difference(a, b))`` is what ``b`` holds."""
     values = places(content)
     for change in changes:
         if change.after is ABSENT:

@@ -12,13 +12,14 @@ values were is told by :func:`sync.core.readings.readings`.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from sync.core.changes import ABSENT, Place
 from sync.core.content import joined_kind
 from sync.core.crdt import ARRAY, MAP, XML, RootKind
+from sync.core.deletions import Deletions
 from sync.core.guard import DELETED, FORMAT, GC
 from sync.core.items import Clock, Item, Items, is_xml, read_items, value_of
 from sync.core.runs import Runs
@@ -28,8 +29,7 @@ BASE = -1
 """In the place of an entry's index: what was there before the first of them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Touch:
+class Touch(NamedTuple):
     """What an entry did in one place.
 
     ``clients`` are the Yjs client ids that wrote there; none: something was only deleted.
@@ -38,6 +38,9 @@ class Touch:
 
     clients: tuple[int, ...]
     whole: bool
+
+
+_UNTOUCHED = Touch((), whole=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,7 @@ class Chronicle:
         self._writers = Runs[int]()  # of each item: the index of its entry
         self._spots = Runs["_Spot | None"]()  # of each item: where it stands
         self._named: dict[tuple[str | Clock, str | None], _Spot] = {}  # by parent and key
-        self._deleted = _Deletions()
+        self._deleted = Deletions()
         self._kinds: dict[str, RootKind | None] = {}
         if base is not None:
             self.entries = BASE
@@ -232,10 +235,7 @@ class Chronicle:
         if present and unit is not None and unit.last == stood:
             return
         client = unit.item.client if unit is not None and present else None
-        if spot.owner is None:
-            turn.touches[spot.place] = Touch(() if client is None else (client,), whole=True)
-        else:
-            turn.note(spot.place, client)
+        turn.note(spot.place, client, whole=spot.owner is None)
 
     def _forget_withdrawn(self, turn: _Turn, spot: _Spot, *, present: bool) -> None:
         """No attempts are those against nothing, and those that their own update takes back."""
@@ -298,46 +298,10 @@ class _Turn:
     keyed: dict[_Spot, tuple[Clock | None, bool]] = field(default_factory=dict)
     touches: dict[Place, Touch] = field(default_factory=dict)
 
-    def note(self, place: Place, client: int | None) -> None:
-        """Something inside a place was written by a client, or deleted."""
-        known = self.touches.get(place)
-        clients = known.clients if known else ()
+    def note(self, place: Place, client: int | None, *, whole: bool = False) -> None:
+        """A place, or something inside, was written by a client, or deleted."""
+        known = self.touches.get(place, _UNTOUCHED)
+        clients = known.clients
         if client is not None and client not in clients:
             clients = (*clients, client)
-        elif known is not None:
-            return
-        self.touches[place] = Touch(clients, whole=False)
-
-
-class _Deletions:
-    """Deleted clocks, as ranges that neither overlap nor touch."""
-
-    __slots__ = ("_ranges",)
-
-    def __init__(self) -> None:
-        self._ranges: dict[int, tuple[list[int], list[int]]] = {}  # by client: starts and ends
-
-    def __contains__(self, clock: Clock) -> bool:
-        return self.holds(clock[0], clock[1], clock[1] + 1)
-
-    def holds(self, client: int, start: int, end: int) -> bool:
-        """All of a range is deleted."""
-        starts, ends = self._ranges.get(client, ((), ()))
-        index = bisect_right(starts, start) - 1
-        return index >= 0 and end <= ends[index]
-
-    def add(self, client: int, start: int, end: int) -> list[tuple[int, int]]:
-        """Delete a range; tell which parts of it were not deleted yet."""
-        starts, ends = self._ranges.setdefault(client, ([], []))
-        low, high = bisect_left(ends, start), bisect_right(starts, end)
-        news, at = [], start
-        for index in range(low, high):
-            if at < starts[index]:
-                news.append((at, starts[index]))
-            at = max(at, ends[index])
-        if at < end:
-            news.append((at, end))
-        if low < high:
-            start, end = min(start, starts[low]), max(end, ends[high - 1])
-        starts[low:high], ends[low:high] = [start], [end]
-        return news
+        self.touches[place] = Touch(clients, known.whole or whole)

@@ -44,6 +44,11 @@ def content(update: bytes) -> dict[str, object]:
     return {name: _render(replica, name, kinds[name]) for name in sorted(kinds)}
 
 
+def filled(update: bytes) -> dict[str, object]:
+    """:func:`content`, but for roots that are empty: of which kind these are, nothing may tell."""
+    return {name: value for name, value in content(update).items() if value}
+
+
 def maps_and_texts(update: bytes, maps: Iterable[str], texts: Iterable[str]) -> dict[str, object]:
     """The content of roots whose kind is known, as Python values, in a third of the time.
 

@@ -42,7 +42,7 @@ def readings(
 
 def _read(document: Document, place: Place, kinds: Mapping[str, RootKind]) -> object:
     kind = kinds.get(place.root)
-    if kind is None or (place.key is not None and kind is not MAP):
+    if kind is None or (place.key is None) is (kind is MAP):
         return ABSENT
     try:
         if place.key is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sync.core.content import content
+from sync.core.content import filled
 from sync.core.deletions import Ranges, joined
 from sync.core.document import Document
 from sync.core.errors import MalformedMessage, NativeFailure
@@ -46,12 +46,7 @@ class TakenSnapshot:
                 footprint.writes == brought
                 and joined(footprint.deleted) == self.deletions
                 and again.clocks == self.clocks
-                and _filled(self.update) == _filled(again.encode())
+                and filled(self.update) == filled(again.encode())
             )
         except (NativeFailure, MalformedMessage):
             return False
-
-
-def _filled(update: bytes) -> dict[str, object]:
-    """The content of the roots that have any: what kind an empty one is, its items may not tell."""
-    return {name: value for name, value in content(update).items() if value}

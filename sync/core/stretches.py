@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from typing import NamedTuple
 
-from sync.core.deletions import joined
+from sync.core.deletions import covers, joined
 from sync.core.guard import STRING
 from sync.core.items import read_items, text_of
 from sync.core.runs import Runs
@@ -45,17 +44,12 @@ def stretches(update: bytes) -> dict[str, list[Stretch]]:
         there = [
             _stretch(update, unit)
             for unit in units
-            if not _is_deleted(deleted.get(unit.item.client, []), unit)
+            # One is deleted as a whole: it was parted wherever a deletion began or ended.
+            if not covers(deleted.get(unit.item.client, ()), unit.clock, unit.end)
         ]
         if there:
             found[root] = there
     return found
-
-
-def _is_deleted(ranges: list[tuple[int, int]], unit: Unit) -> bool:
-    """An item is deleted as a whole: it was parted before, wherever a deletion began or ended."""
-    index = bisect_right(ranges, unit.clock, key=lambda each: each[0]) - 1
-    return index >= 0 and unit.end <= ranges[index][1]
 
 
 def _stretch(update: bytes, unit: Unit) -> Stretch:

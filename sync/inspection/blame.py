@@ -102,11 +102,7 @@ def blame(past: Past) -> list[Blame]:
     pause above PAUSE_SECONDS. Call it on a deep stack. Raises NativeFailure.
     """
     story = Story(past)
-    now = {
-        place: value
-        for place, value in places(content(story.update)).items()
-        if _told(place, value)
-    }
+    now = places(content(story.update))
     began = {place: story.before(place, _began(story, place)) for place in story.touched}
     before = story.values((index, place) for place, index in began.items())
     written = stretches(story.update)
@@ -116,11 +112,6 @@ def blame(past: Past) -> list[Blame]:
         if value is not ABSENT or before[index, place] is not ABSENT:
             blames.append(_known(story, place, value, before[index, place], written))
     return sorted(blames, key=_by_place)
-
-
-def _told(place: Place, value: object) -> bool:
-    """An empty root holds nothing."""
-    return place.key is not None or value not in ("", [], {})
 
 
 def _by_place(blame: Blame) -> tuple[str, bool, str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 
 from persistence.store import NOWHERE, Entry, Snapshot
-from sync.core.content import content
+from sync.core.content import filled
 from sync.core.deletions import contains
 from sync.core.document import Document
 from sync.core.errors import MalformedMessage, NativeFailure
@@ -158,7 +158,7 @@ def _difference(replayed: Document, snapshot: Snapshot) -> str | None:
         return "it has other edits than the entries that it stands for"
     if theirs.deletions() != replayed.deletions():
         return "it has other deletions than the entries that it stands for"
-    if _filled(ours) != _filled(snapshot.update):
+    if filled(ours) != filled(snapshot.update):
         return "it has other content than the entries that it stands for"
     return None
 
@@ -171,8 +171,3 @@ def _has_all_of(replayed: Document, snapshot: Snapshot) -> bool:
         contains(theirs.deletions(), replayed.deletions())
         and (dict(clocks), theirs.deletions()) != (dict(replayed.clocks), replayed.deletions())
     )
-
-
-def _filled(update: bytes) -> dict[str, object]:
-    """The content of the roots that have any: what kind an empty one is, its items may not tell."""
-    return {name: value for name, value in content(update).items() if value}

@@ -200,12 +200,7 @@ def _reverted(
     update = restoration(current, wanted)
     if update is None:
         return None, 0
-    return update, len(difference(_filled(current), _filled(wanted)))
-
-
-def _filled(update: bytes) -> dict[str, object]:
-    """The roots that hold anything: of an emptied one people see no more than of none."""
-    return {name: value for name, value in content(update).items() if value}
+    return update, len(difference(content(current), content(wanted)))
 
 
 def _since(

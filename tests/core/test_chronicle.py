@@ -48,6 +48,15 @@ def test_an_edit_of_several_places_touches_each() -> None:
     }
 
 
+def test_a_value_set_and_changed_by_two_in_one_entry_is_set_as_a_whole() -> None:
+    alice = Author(7)
+    alice.put("score", pycrdt.Map({"a": 1}))
+    bob = Author(8, alice.everything())
+    inner: Any = bob.map["score"]
+    bob.edit(lambda: inner.__setitem__("a", 2))
+    assert Chronicle().take(bob.everything()) == {SCORE: Touch((7, 8), whole=True)}
+
+
 def test_what_is_nested_is_in_the_place_around_it() -> None:
     chronicle, alice = Chronicle(), Author(7)
     deep = pycrdt.Map({"list": pycrdt.Array([pycrdt.Map({"a": 1})])})

@@ -8,7 +8,7 @@ from typing import Any
 import pycrdt
 import pytest
 
-from sync.core.content import content
+from sync.core.content import filled
 from sync.core.footprint import missing
 from sync.core.guard import inspect
 from sync.core.restoring import restoration
@@ -28,10 +28,6 @@ def restored(author: Author, wanted: bytes) -> bytes:
     assert filled(author.everything()) == filled(wanted)
     assert restoration(author.everything(), wanted) is None
     return update
-
-
-def filled(update: bytes) -> dict[str, object]:
-    return {name: value for name, value in content(update).items() if value}
 
 
 def marks(author: Author) -> list[Any]:

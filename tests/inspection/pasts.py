@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from persistence.store import NOWHERE, ClientRange, Edit, Entry, Past, Position, Snapshot
-from sync.core.content import content
 from sync.core.guard import inspect
 from sync.inspection.state import state
 
@@ -57,8 +56,3 @@ class Log:
             return None
         then = state(self.past(position))
         return Snapshot(DOCUMENT, Position(position), then.update, then.state_vector, 0.0)
-
-
-def filled(update: bytes) -> dict[str, object]:
-    """The content of the roots that hold anything."""
-    return {name: value for name, value in content(update).items() if value}

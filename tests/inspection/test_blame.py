@@ -185,6 +185,17 @@ def test_who_deleted_the_comment() -> None:
     assert (told.value, told.before, told.author, told.spans) == (ABSENT, "a comment", "bob", ())
 
 
+def test_a_text_in_a_map_that_is_a_root_is_no_place() -> None:
+    """What an application made two kinds of is a map, and shows as one."""
+    log, alice = Log(), Author(7)
+    log.add("alice", alice.put("score", 1))
+    for client, at in ((8, 0.0), (9, 1_000.0)):
+        stray = pycrdt.Doc[Any](client_id=client)
+        stray.get("form", type=pycrdt.Text).insert(0, "stray")
+        log.add("bob", stray.get_update(), at)
+    assert [(each.place, each.author) for each in blame(log.past())] == [(SCORE, "alice")]
+
+
 def test_a_change_inside_of_a_value_is_its_places() -> None:
     log, alice = Log(), Author(7)
     log.add("alice", alice.put("score", pycrdt.Map({"a": 1, "b": pycrdt.Text("deep")})))

@@ -305,7 +305,7 @@ def test_live_clients_merge_a_restoration(
 @given(steps, st.integers(0, 100))
 def test_what_differs_makes_one_content_of_the_other(happened: list[Step], cut: int) -> None:
     log = lived(happened).log
-    one = state(log.past(cut % (len(log.entries) + 1))).content
-    other = state(log.past()).content
+    one = filled(state(log.past(cut % (len(log.entries) + 1))).content)
+    other = filled(state(log.past()).content)
     assert patched(one, difference(one, other)) == other
     assert patched(other, difference(other, one)) == one
