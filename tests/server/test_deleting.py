@@ -67,8 +67,10 @@ async def test_what_was_taken_is_said_to_be_saved_before_the_end() -> None:
         payload, frame = alice.peer.barrier()
         await alice.send(frame)
         await bob.sees("a", 1)
-        tasks.start_soon(deleting(office).delete, DRAFT, "ada")
         resident = office.hub.rooms[DRAFT]
+        [asks] = [c.id for c in resident.connections.values() if c.identity is ALICE]
+        await eventually(lambda: resident.room.unsaved_barrier_bytes(asks) > 0)
+        tasks.start_soon(deleting(office).delete, DRAFT, "ada")
         await eventually(lambda: resident.going)
         assert alice.closed is None
         store.release()
@@ -132,10 +134,11 @@ async def test_a_large_update_that_is_tried_out_meanwhile_is_not_taken(
 
 
 async def test_a_token_that_is_renewed_meanwhile_lets_nobody_write() -> None:
-    go_on = anyio.Event()
+    asked, go_on = anyio.Event(), anyio.Event()
 
     class Slow(Tokens):
         async def verify(self, token: str) -> Identity:
+            asked.set()
             await go_on.wait()
             return await super().verify(token)
 
@@ -149,6 +152,7 @@ async def test_a_token_that_is_renewed_meanwhile_lets_nobody_write() -> None:
         await alice.saved()
         await alice.send(renewal("fresh"))
         await alice.put("b", 2)
+        await asked.wait()
         store.hold()
         tasks.start_soon(deleting(office).delete, DRAFT, "ada")
         resident = office.hub.rooms[DRAFT]

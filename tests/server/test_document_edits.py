@@ -69,6 +69,12 @@ async def test_nothing_is_held_of_what_is_incomplete(size: int) -> None:
         assert await edit(office.hub, DRAFT, ALICE, peer.doc.get_update()) == 2
 
 
+def waits_for_the_disk(office: Office) -> bool:
+    """An edit was taken, all of it, and its barrier behind it."""
+    resident = office.hub.rooms[DRAFT]
+    return any(map(resident.room.unsaved_barrier_bytes, resident.connections))
+
+
 async def test_a_server_that_stops_saves_it_or_says_so() -> None:
     store = TroubledStore()
     told: list[Position | Exception] = []
@@ -83,7 +89,7 @@ async def test_a_server_that_stops_saves_it_or_says_so() -> None:
         await edit(office.hub, DRAFT, ALICE, Peer().put("first", 1))
         store.hold()
         tasks.start_soon(write, office, Peer())
-        await eventually(lambda: office.hub.rooms[DRAFT].room.version == 2)
+        await eventually(lambda: waits_for_the_disk(office))
         office.hub.take_no_more()
         with pytest.raises(Draining):
             await edit(office.hub, DRAFT, ALICE, Peer().put("b", 1))
@@ -108,7 +114,7 @@ async def test_a_document_that_is_deleted_meanwhile() -> None:
         store.hold()
         tasks.start_soon(write, office, "taken")
         resident = office.hub.rooms[DRAFT]
-        await eventually(lambda: resident.room.version == 2)
+        await eventually(lambda: waits_for_the_disk(office))
         tasks.start_soon(office.hub.deleting.delete, DRAFT, "ada")
         await eventually(lambda: resident.going)
         store.release()

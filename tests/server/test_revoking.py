@@ -265,6 +265,7 @@ async def test_edits_that_were_not_sent_are_kept_for_the_next_sign_in(
     alice.peer.put("offline", 2)
     again = token_for("alice", iat=time.time())
     async with connect(service.sync_url, "drafts/1", again, peer=alice.peer) as welcome:
+        await welcome.synced()
         await welcome.saved()
     async with connect(service.sync_url, "drafts/1", token("bob"), peer=Peer()) as bob:
         await bob.synced()

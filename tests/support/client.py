@@ -123,6 +123,7 @@ class Client:
 
     def __init__(self, channel: FrameChannel, peer: Peer | None = None) -> None:
         self.peer = peer or Peer()
+        self.peer.synced = False  # over this channel, whatever was before
         self.channel = channel
         self.closed: Closed | None = None
         self._news = anyio.Event()
@@ -172,7 +173,7 @@ class Client:
         return update
 
     async def synced(self) -> None:
-        """Wait for the server's step2."""
+        """Wait for the server's step2. It comes behind its step1, so ours was sent, too."""
         await self.until(lambda: self.peer.synced)
 
     async def saved(self, within: float = PATIENCE) -> None:
