@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from sync.core.changes import ABSENT, Place
 from sync.core.content import joined_kind
-from sync.core.crdt import ARRAY, MAP, XML, RootKind
+from sync.core.crdt import ARRAY, MAP, RootKind
 from sync.core.deletions import Deletions
 from sync.core.guard import DELETED, FORMAT, GC
 from sync.core.items import Clock, Item, Items, is_xml, read_items, value_of
@@ -64,6 +64,7 @@ class Chronicle:
         self._named: dict[tuple[str | Clock, str | None], _Spot] = {}  # by parent and key
         self._deleted = Deletions()
         self._kinds: dict[str, RootKind | None] = {}
+        self._xml: set[Clock] = set()  # the items that hold XML
         if base is not None:
             self.entries = BASE
             self.take(base)
@@ -127,17 +128,19 @@ class Chronicle:
             spot = self._inside(item.parent, item.key)
         if spot is None:
             return None
+        xml = is_xml(items.update, item)
+        if xml:
+            self._xml.add((item.client, item.clock))
         if spot.owner is None:
-            self._learn_kind(items, item, spot)
+            self._learn_kind(item, spot, xml=xml)
         # How a text is formatted is seen in XML alone.
-        formats = item.ref == FORMAT and self._kinds[spot.place.root] is not XML
+        formats = item.ref == FORMAT and spot.owner not in self._xml
         return spot.unseen() if formats and spot.row is None else spot
 
-    def _learn_kind(self, items: Items, item: Item, spot: _Spot) -> None:
+    def _learn_kind(self, item: Item, spot: _Spot, *, xml: bool) -> None:
         root, keyed = spot.place.root, spot.row is not None
         known = self._kinds.get(root)
         if known is not MAP:
-            xml = is_xml(items.update, item)
             self._kinds[root] = joined_kind(known, item.ref, keyed=keyed, xml=xml)
 
     def _beside(self, neighbour: Clock | None) -> _Spot | None:

@@ -7,13 +7,11 @@ text, XML elements an XML fragment, anything else an array.
 
 from __future__ import annotations
 
-import base64
-import math
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 
-from sync.core.crdt import ARRAY, MAP, TEXT, XML, Doc, Replica, RootKind
+from sync.core.crdt import ARRAY, MAP, TEXT, XML, Replica, RootKind, plain
 from sync.core.errors import NativeFailure
 from sync.core.guard import (
     DELETED,
@@ -76,25 +74,6 @@ def _render(replica: Replica, name: str, kind: RootKind) -> object:
         return plain(replica.root(name, kind))
     except (NativeFailure, RecursionError) as failure:
         return {"error": f"this root cannot be rendered: {failure}"}
-
-
-def plain(value: object) -> object:
-    """A value as JSON has it."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(value[key]) for key in sorted(value, key=str)}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, bytes | bytearray | memoryview):
-        return base64.b64encode(value).decode()
-    if isinstance(value, float) and value.is_integer():
-        return int(value)  # JavaScript has one kind of number
-    if isinstance(value, float) and not math.isfinite(value):
-        return None  # as JSON.stringify does
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    if isinstance(value, Doc):
-        return {"subdocument": value.guid}
-    return str(value)
 
 
 class _Roots(Inspection):

@@ -9,8 +9,10 @@ Nothing here checks its input: :mod:`sync.core.guard` does, before anything gets
 
 from __future__ import annotations
 
+import base64
 import json
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar
 
 import pycrdt
@@ -80,18 +82,10 @@ class Replica:
         shared = self._doc.get(root, type=pycrdt.Map)
         if key not in shared:
             return False, None
-        value = shared[key]
-        if isinstance(value, pycrdt.Map | pycrdt.Array | pycrdt.Text):
-            return True, value.to_py()
-        return True, _xml(value) if isinstance(value, _XML) else value
+        return True, _python(shared[key])
 
     def _root(self, name: str, kind: RootKind) -> object:
-        shared = self._doc.get(name, type=kind)
-        if isinstance(shared, pycrdt.Map | pycrdt.Array):
-            return shared.to_py()
-        if isinstance(shared, pycrdt.Text):
-            return "".join(_piece(piece) for piece, _ in shared.diff())
-        return _xml(shared)
+        return _python(self._doc.get(name, type=kind))
 
 
 Doc = pycrdt.Doc
@@ -135,9 +129,6 @@ def _written(
     return made[-1]
 
 
-_XML = pycrdt.XmlElement | pycrdt.XmlFragment | pycrdt.XmlText
-
-
 def _apply(doc: Any, update: bytes) -> None:
     """``Doc.apply_update`` without its models, locks and leases: they cost as much as all else."""
     transaction = doc.create_transaction()
@@ -153,13 +144,46 @@ def merge(updates: list[bytes]) -> bytes:
     return updates[0] if len(updates) == 1 else _native(pycrdt.merge_updates, *updates)
 
 
+def plain(value: object) -> object:
+    """A value as JSON has it."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(value[key]) for key in sorted(value, key=str)}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, bytes | bytearray | memoryview):
+        return base64.b64encode(value).decode()
+    if isinstance(value, float) and value.is_integer():
+        return int(value)  # JavaScript has one kind of number
+    if isinstance(value, float) and not math.isfinite(value):
+        return None  # as JSON.stringify does
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, pycrdt.Doc):
+        return {"subdocument": value.guid}
+    return str(value)
+
+
+def _python(value: object) -> object:
+    """What a shared type holds, at any depth. (The library's own knows no XML inside a map.)"""
+    if isinstance(value, pycrdt.Map):
+        return {key: _python(inner) for key, inner in value.items()}
+    if isinstance(value, pycrdt.Array):
+        return [_python(inner) for inner in value]
+    if isinstance(value, pycrdt.Text):
+        return "".join(_piece(piece) for piece, _ in value.diff())
+    return _xml(value) if isinstance(value, _XML) else value
+
+
+_XML = pycrdt.XmlElement | pycrdt.XmlFragment | pycrdt.XmlText
+
+
 def _xml(node: object) -> str:
     """XML as text. (The library's own puts attributes in another order each time.)"""
     if isinstance(node, pycrdt.XmlText):
         return "".join(_formatted(_piece(piece), marks) for piece, marks in node.diff())
     if isinstance(node, pycrdt.XmlElement):
         pairs: list[tuple[str, object]] = list(node.attributes)  # type: ignore[call-overload] # iterable
-        attributes = "".join(f' {name}="{value}"' for name, value in sorted(pairs))
+        attributes = "".join(f' {name}="{_piece(value)}"' for name, value in sorted(pairs))
         inside = "".join(_xml(child) for child in node.children)
         return f"<{node.tag}{attributes}>{inside}</{node.tag}>"
     if isinstance(node, pycrdt.XmlFragment):
@@ -168,10 +192,9 @@ def _xml(node: object) -> str:
 
 
 def _piece(piece: object) -> str:
-    """A stretch of text, or what is embedded in it; of a shared type the values, in order."""
-    if isinstance(piece, pycrdt.Map | pycrdt.Array):
-        return json.dumps(piece.to_py(), sort_keys=True, ensure_ascii=False, default=str)
-    return _xml(piece)
+    """A stretch of text, or what is embedded in it, as JSON: the library has no order of keys."""
+    value = _python(piece)
+    return value if isinstance(value, str) else json.dumps(plain(value), ensure_ascii=False)
 
 
 def _formatted(piece: str, marks: dict[str, Any] | None) -> str:

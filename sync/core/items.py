@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sync.core.content import plain
+from sync.core.crdt import plain
 from sync.core.footprint import Footprint
 from sync.core.guard import (
     ANY,

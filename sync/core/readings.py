@@ -6,8 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from sync.core.changes import ABSENT, Place
 from sync.core.chronicle import BASE
-from sync.core.content import plain
-from sync.core.crdt import MAP, RootKind
+from sync.core.crdt import MAP, RootKind, plain
 from sync.core.document import Document
 from sync.core.errors import NativeFailure
 from sync.core.guard import inspect

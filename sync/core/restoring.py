@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from sync.core.content import content, plain, root_kinds
+from sync.core.content import content, root_kinds
 from sync.core.crdt import (
     Array,
     Doc,
@@ -23,6 +23,7 @@ from sync.core.crdt import (
     XmlElement,
     XmlFragment,
     XmlText,
+    plain,
     written,
 )
 from sync.core.guard import inspect

@@ -80,6 +80,11 @@ def test_formats_touch_a_page_and_no_text() -> None:
     bold = alice.edit(lambda: words.format(0, 3, {"bold": True}))
     assert chronicle.take(bold) == {Place("page"): Touch((7,), whole=False)}
     assert chronicle.kinds == {"notes": TEXT, "page": XML}
+    inside = pycrdt.XmlFragment([pycrdt.XmlText("hello")])
+    chronicle.take(alice.put("page", inside))
+    inner: Any = alice.map["page"].children[0]
+    bold = alice.edit(lambda: inner.format(0, 3, {"bold": True}))
+    assert chronicle.take(bold) == {Place("form", "page"): Touch((7,), whole=False)}
 
 
 def test_kinds_outlive_what_they_were_told_by() -> None:

@@ -58,6 +58,26 @@ def test_a_subdocument_comes_as_its_name() -> None:
     assert content(author.everything()) == read
 
 
+def test_a_page_inside_of_a_map_comes_as_text() -> None:
+    author = Author(7)
+    words = pycrdt.XmlText("you")
+    element = pycrdt.XmlElement("p", {"b": "1", "a": "2"}, [words])
+    author.put("page", pycrdt.Map({"text": pycrdt.XmlFragment([element])}))
+    expected = {"form": {"page": {"text": '<p a="2" b="1">you</p>'}}}
+    assert content(author.everything()) == expected
+    assert Replica(author.everything()).value("form", "page") == (True, expected["form"]["page"])
+
+
+def test_what_is_embedded_comes_as_json() -> None:
+    author = Author(7)
+    author.write("ab")
+    author.edit(lambda: author.text.insert_embed(1, {"image": "x", "alt": [1, None]}))
+    author.put("nested", pycrdt.Text(""))
+    author.edit(lambda: author.map["nested"].insert_embed(0, {"width": 3}))
+    told = {"form": {"nested": '{"width": 3}'}, "notes": 'a{"alt": [1, null], "image": "x"}b'}
+    assert content(author.everything()) == told
+
+
 def test_roots_come_by_name() -> None:
     author = Author(7)
     for name in "cab":

@@ -32,6 +32,9 @@ def test_one_of_everything_is_verified() -> None:
 def test_objects_whose_keys_come_in_any_order_are_verified() -> None:
     many = {f"{n}": n for n in range(9)}
     assert all(taken(Author(7).put("k", many)).verify() for _ in range(20))
+    author = Author(7)
+    made = author.edit(lambda: author.text.insert_embed(0, {"video": many}))
+    assert all(taken(made).verify() for _ in range(20))
 
 
 @pytest.mark.parametrize("bad", [b"", EMPTY, b"\xff\xff", b"\x01\x00\x05\x07\x00"])
