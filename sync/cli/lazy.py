@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from functools import partial
 from importlib import import_module
 from typing import Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command, get_group
 
 Command = Any  # of Click, which some versions of Typer bring along, and some depend on
+Parameter = Any  # likewise
 
 
 def lazy_app(name: str, commands: Mapping[str, str], help: str) -> typer.Typer:  # noqa: A002 - Typer's word
     """An app of commands that are found as ``module:function``, or ``module:app`` for a group."""
 
-    class Group(TyperGroup):
+    class Group(_Quick, TyperGroup):
         def __init__(self, **attributes: Any) -> None:
             super().__init__(**attributes)
             self.commands = _Commands(commands, self.commands)
@@ -70,5 +72,34 @@ def _command(name: str, found_at: str) -> Command:
         found.rich_markup_mode = None
         return get_group(found)
     alone = typer.Typer(add_completion=False, rich_markup_mode=None)
-    alone.command(name)(found)
+    alone.command(name, cls=_Command)(found)
     return get_command(alone)
+
+
+class _Quick:
+    """A command of Typer that reads no values which need no reading.
+
+    Some versions of Typer have pydantic read what was not given, or is a text already, too; and
+    that takes a tenth of a second to import.
+    """
+
+    def get_params(self, context: Any) -> list[Parameter]:
+        found: list[Parameter] = super().get_params(context)  # type: ignore[misc]  # Click has it
+        for each in found:
+            if "process_value" not in vars(each):
+                each.process_value = partial(_taken, each, each.process_value)
+        return found
+
+
+class _Command(_Quick, TyperCommand):
+    pass
+
+
+def _taken(
+    parameter: Parameter, read: Callable[[Any, object], Any], context: Any, value: object
+) -> Any:
+    wanted = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
+    fits = type(value) is wanted or (value is None and not parameter.required)
+    several = parameter.nargs != 1 or getattr(parameter, "multiple", False)
+    acts = value and parameter.callback is not None
+    return value if fits and not several and not acts else read(context, value)

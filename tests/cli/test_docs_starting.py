@@ -22,7 +22,7 @@ HEAVY = {
     "hypercorn",
     "jwt",
     "prometheus_client",
-    "pydantic_settings",
+    "pydantic",
     "sqlite_utils",
     "starlette",
     "structlog",
