@@ -25,8 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from persistence.sqlite import schema
-from persistence.sqlite.errors import translated
+from persistence.sqlite.errors import tells_damage, translated
+from persistence.sqlite.files import beside, open_to_read, remove, sync
 from persistence.sqlite.lock import WriterLock
+from persistence.sqlite.log_file import log_of
 from persistence.sqlite.queries import one_moment
 from persistence.sqlite.rows import seal_meta
 from persistence.sqlite.session_rows import STATE_COLUMNS, open_state, state_row
@@ -47,9 +49,8 @@ ATTEMPTS = 10
 FINDINGS = 10
 """What is wrong with a copy is told up to so many times."""
 
-_BESIDE = ("-wal", "-shm", "-journal", "-lock")
-
 _PUT_META = "INSERT OR REPLACE INTO meta (key, value, checksum) VALUES ('epoch', ?, ?)"
+_STATES = f"SELECT {STATE_COLUMNS} FROM session_states"  # noqa: S608 -- our own names
 _PUT_STATE = "UPDATE session_states SET epoch = ?, checksum = ? WHERE session = ?"
 _COUNTS = """
     SELECT (SELECT count(*) FROM tallies),
@@ -82,14 +83,15 @@ def copy_database(
     is not to be overwritten; StoreTooNew; StoreInUse where the target is a database in use;
     StoreUnavailable.
     """
-    source, target = Path(source).resolve(), _checked(Path(target), overwrite=overwrite)
+    source, target = Path(source).resolve(), Path(target).resolve()
+    _check_target(target, overwrite=overwrite)
     if source == target:
         raise StoreError(f"{target} is the database itself: give the copy another name")
     with translated(target), _part(source, target) as part:
         older = _copy(source, part, progress)
-        if not older:
-            _settle(part.path)
-        counts, findings = _check(part.path)
+        unsettled = () if older else _settle(part.path)
+        counts, found = _check(part.path)
+        findings = found or unsettled
         if findings and target.exists():
             raise StoreError(
                 f"the copy is damaged ({findings[0]}), and so is {source}: `draftsync doctor` "
@@ -97,30 +99,27 @@ def copy_database(
             )
         os.fsync(part.descriptor)
         size = os.fstat(part.descriptor).st_size
+        _check_target(target, overwrite=overwrite)  # it took a while
         part.path.rename(target)
-        _sync_folder(target.parent)
+        sync(target.parent)
     documents, entries, position = counts
     return Copy(target, size, documents, entries, Position(position), older, findings)
 
 
-def _checked(path: Path, *, overwrite: bool) -> Path:
-    """Where a copy may be put. Raises StoreError, StoreInUse."""
-    target = path.resolve()
+def _check_target(target: Path, *, overwrite: bool) -> None:
+    """See that a copy may be put there. Raises StoreError, StoreInUse.
+
+    The log of another database would be taken for the copy's, and ruin it.
+    """
     if target.is_dir():
-        raise StoreError(f"{path} is a folder: give the name of a file in it")
+        raise StoreError(f"{target} is a folder: give the name of a file in it")
     if not target.parent.is_dir():
         raise StoreError(f"there is no folder {target.parent} for the copy")
     if target.exists() and not overwrite:
-        raise StoreError(f"{path} exists already: give another name, or --force")
-    _check_unused(target)
-    return target
-
-
-def _check_unused(target: Path) -> None:
-    """The log of another database would be taken for the copy's, and ruin it."""
-    if _beside(target, "-lock").exists():
+        raise StoreError(f"{target} exists already: give another name, or --force")
+    if beside(target, "-lock").exists():
         WriterLock(target).release()
-    log = _beside(target, "-wal")
+    log = log_of(target)
     if log.exists() and log.stat().st_size:
         raise StoreInUse(
             f"{target} is a database in use, or one that was not closed ({log.name} is beside it): "
@@ -148,9 +147,7 @@ def _part(source: Path, target: Path) -> Iterator[_Part]:
         yield _Part(path, descriptor)
     finally:
         os.close(descriptor)
-        path.unlink(missing_ok=True)
-        for suffix in _BESIDE:
-            _beside(path, suffix).unlink(missing_ok=True)
+        remove(path)
 
 
 class _OtherWriter(Exception):
@@ -179,7 +176,7 @@ def _copy_once(source: Path, part: _Part, progress: Progress) -> bool:
         if _last_writer(source) != owner:
             raise _OtherWriter
 
-    with closing(_open_source(source)) as reading, one_moment(reading):
+    with closing(open_to_read(source, PATIENCE)) as reading, one_moment(reading):
         older = _is_older(reading, source)
         (page_bytes,) = reading.execute("PRAGMA page_size").fetchone()
         (pages,) = reading.execute("PRAGMA page_count").fetchone()
@@ -194,18 +191,9 @@ def _copy_once(source: Path, part: _Part, progress: Progress) -> bool:
 def _last_writer(database: Path) -> bytes:
     """What the writer's lock of a database says of who took it last."""
     try:
-        return _beside(database, "-lock").read_bytes()
+        return beside(database, "-lock").read_bytes()
     except OSError:
         return b""
-
-
-def _open_source(source: Path) -> sqlite3.Connection:
-    if not source.is_file():
-        raise StoreError(f"there is no database {source}")
-    with translated(source):
-        return sqlite3.connect(
-            source.as_uri() + "?mode=ro", uri=True, timeout=PATIENCE, isolation_level=None
-        )
 
 
 def _is_older(connection: sqlite3.Connection, source: Path) -> bool:
@@ -223,12 +211,14 @@ def _check_room(folder: Path, needed: int) -> None:
         raise StoreError(f"the copy takes {needed:,} bytes, and {folder} has {free:,} left")
 
 
-def _settle(path: Path) -> None:
+def _settle(path: Path) -> tuple[str, ...]:
     """Write what the source had not written behind yet, and give new epochs.
 
-    What is damaged stays as it is: a copy of a damaged database is better than none.
+    A damaged one stays as it is, and why is returned: a copy of a damaged database is better than
+    none. Whatever else goes wrong, such as a full disk, is raised: no sound copy goes out under the
+    original's epochs.
     """
-    with suppress(StoreError, sqlite3.DatabaseError):
+    try:
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             _give_epochs(connection)
         writer = FileWriter(path)
@@ -236,6 +226,11 @@ def _settle(path: Path) -> None:
             writer.open()
         finally:
             writer.close()
+    except (StoreError, sqlite3.DatabaseError) as error:
+        if not tells_damage(error.__cause__ or error):
+            raise
+        return (str(error),)
+    return ()
 
 
 def _give_epochs(connection: sqlite3.Connection) -> None:
@@ -243,15 +238,12 @@ def _give_epochs(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     epoch = secrets.token_hex(16)
     connection.execute(_PUT_META, (epoch, seal_meta("epoch", epoch)))
-    numbers = [row[0] for row in connection.execute("SELECT session FROM session_states")]
-    read = f"SELECT {STATE_COLUMNS} FROM session_states WHERE session = ?"  # noqa: S608
-    for number in numbers:
-        opened = open_state(connection.execute(read, (number,)).fetchone())
-        if opened is not None:
+    for row in connection.execute(_STATES).fetchall():
+        if (opened := open_state(row)) is not None:
             session, (_, state, body) = opened
             changed = SessionState(secrets.token_hex(8), state, body)
             _, _, epoch, _, checksum, _ = state_row(session, changed)
-            connection.execute(_PUT_STATE, (epoch, checksum, number))
+            connection.execute(_PUT_STATE, (epoch, checksum, session.number))
     connection.execute("COMMIT")
 
 
@@ -265,15 +257,3 @@ def _check(path: Path) -> tuple[tuple[int, int, int], tuple[str, ...]]:
         except sqlite3.DatabaseError as error:
             return (0, 0, 0), (str(error),)
     return counts, tuple(text for (text,) in rows if text != "ok")
-
-
-def _beside(path: Path, suffix: str) -> Path:
-    return path.with_name(path.name + suffix)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -33,6 +33,7 @@ from persistence.sqlite.checkup_names import (
 )
 from persistence.sqlite.checkup_sessions import check_sessions
 from persistence.sqlite.errors import base_code
+from persistence.sqlite.files import open_to_read
 from persistence.sqlite.log_file import inspect_log
 from persistence.sqlite.names import Authors
 from persistence.sqlite.queries import one_moment
@@ -167,9 +168,7 @@ def _looks_ours(path: Path) -> bool:
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        path.as_uri() + "?mode=ro", uri=True, timeout=PATIENCE, isolation_level=None
-    )
+    connection = open_to_read(path, PATIENCE)
     try:
         schema.check_for_reading(connection, path)
     except BaseException as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from persistence.sqlite import schema
 from persistence.sqlite.checkup_findings import Finding, Progress, Tell, some
 from persistence.sqlite.log_file import LogState
+from persistence.sqlite.seals import legible
 
 LITTLE = 100 * 2**20
 """Bytes of free disk below which a service soon cannot save."""
@@ -91,7 +92,7 @@ def check_pages(
     connection.set_progress_handler(tick, _TICK)
     try:
         pragma = "quick_check" if quick else "integrity_check"
-        said = [_text(row[0]) for row in connection.execute(f"PRAGMA {pragma}({_MOST_LINES})")]
+        said = [legible(row[0]) for row in connection.execute(f"PRAGMA {pragma}({_MOST_LINES})")]
     except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
         said = [str(error)]
     finally:
@@ -159,9 +160,9 @@ def fresh() -> sqlite3.Connection:
 def _made(connection: sqlite3.Connection) -> dict[str, str]:
     rows = connection.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master")
     return {
-        f"the {_text(kind)} {_text(name)}": " ".join(_text(sql).split())
+        f"the {legible(kind)} {legible(name)}": " ".join(legible(sql).split())
         for kind, name, sql in rows
-        if not _text(name).startswith("sqlite_")
+        if not legible(name).startswith("sqlite_")
     }
 
 
@@ -196,7 +197,3 @@ def check_room(connection: sqlite3.Connection, path: Path, tell: Tell) -> None:
 def _number(connection: sqlite3.Connection, pragma: str) -> int:
     [(value,)] = connection.execute(f"PRAGMA {pragma}")
     return int(value)
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)

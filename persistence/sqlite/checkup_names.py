@@ -114,40 +114,37 @@ def check_nameless(connection: sqlite3.Connection, known: dict[int, Document], t
 
 def check_deletions(connection: sqlite3.Connection, tell: Tell) -> None:
     """Tell of deletions, and of those that are damaged."""
-    deleted = Numbers()
-    for row in connection.execute(f"SELECT {deletions.COLUMNS} FROM deletions"):  # noqa: S608
-        deletion, sound = deletions.open_deletion(row)
-        deleted.add(0)
-        if not sound:
-            tell(
-                Finding(
-                    "deletion.unfit",
-                    "damage",
-                    f"{deletion.document}: the row that tells of its deletion is damaged",
-                    "the document stays deleted, but never counts as purged",
-                    "`--fix` puts it right where one byte is wrong, and else believes it as it "
-                    "stands, not purged",
-                    document=deletion.document,
-                    fixable=True,
-                )
+    for row in deletions.unsound(connection):
+        deletion, _ = deletions.open_deletion(row)
+        tell(
+            Finding(
+                "deletion.unfit",
+                "damage",
+                f"{deletion.document}: the row that tells of its deletion is damaged",
+                "the document stays deleted, but never counts as purged; where the name is what is "
+                "wrong, another document is open that was deleted",
+                "`--fix`, or the next start of the service, puts it right where one byte is wrong; "
+                "`--fix` believes others as they stand, not purged",
+                document=deletion.document,
+                fixable=True,
             )
-    if deleted:
+        )
+    [(count,)] = connection.execute("SELECT count(*) FROM deletions")
+    if count:
         tell(
             Finding(
                 "deletion.count",
                 "info",
-                f"{some(deleted.count, 'document')} deleted",
+                f"{some(count, 'document')} deleted",
                 "`draftsync docs restore` brings back those that are not purged",
-                count=deleted.count,
+                count=count,
             )
         )
 
 
 def check_revocations(connection: sqlite3.Connection, tell: Tell) -> None:
     """Tell of revocations, and of those that are damaged."""
-    rows = connection.execute(f"SELECT {revocations.COLUMNS} FROM revocations").fetchall()  # noqa: S608
-    unfit = sum(not revocations.is_sound(row) for row in rows)
-    if unfit:
+    if unfit := len(revocations.unsound(connection)):
         tell(
             Finding(
                 "revocation.unfit",
@@ -160,13 +157,14 @@ def check_revocations(connection: sqlite3.Connection, tell: Tell) -> None:
                 fixable=True,
             )
         )
-    if rows:
+    [(count,)] = connection.execute("SELECT count(*) FROM revocations")
+    if count:
         tell(
             Finding(
                 "revocation.count",
                 "info",
-                f"{some(len(rows), 'revocation')} of tokens",
+                f"{some(count, 'revocation')} of tokens",
                 "these tokens are not taken any more",
-                count=len(rows),
+                count=count,
             )
         )

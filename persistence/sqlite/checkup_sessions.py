@@ -10,6 +10,7 @@ from persistence.sqlite import repair_quarantine
 from persistence.sqlite.checkup_findings import Finding, Numbers, Progress, Tell, some
 from persistence.sqlite.queries import one_moment
 from persistence.sqlite.rows import Row
+from persistence.sqlite.seals import legible
 from persistence.sqlite.session_rows import (
     ACKNOWLEDGEMENT_COLUMNS,
     CURSOR_COLUMNS,
@@ -134,7 +135,20 @@ def _check_session(connection: sqlite3.Connection, session: Session, tell: Tell)
 def _check_events(
     connection: sqlite3.Connection, session: Session, log: Log | None, tell: Tell
 ) -> None:
-    unfit, missing, last = read_events(connection, session, log)
+    unfit, missing, last = _read_events(connection, session, log)
+    if log is not None and last > log.top:
+        tell(
+            Finding(
+                "session.log_short",
+                "damage",
+                f"{session.name}: the row that tells how far its events go says {log.top:,}, and "
+                f"there are {last:,}",
+                "nothing can be added to its events until that is put right",
+                "`--fix` makes it again from the events",
+                session=session.name,
+                fixable=True,
+            )
+        )
     if unfit:
         tell(
             Finding(
@@ -156,7 +170,7 @@ def _check_events(
             Finding(
                 "event.missing",
                 "damage",
-                f"{session.name}: {some(missing.count, 'event')} of {last} went missing: {missing}",
+                f"{session.name}: {some(missing.count, 'event')} went missing: {missing}",
                 "a session's events are served whole or not at all: from there on they are not",
                 "`--fix` puts an event of the kind draftsync.lost in the place of each; or restore "
                 "them from a backup",
@@ -168,12 +182,12 @@ def _check_events(
         )
 
 
-def read_events(
+def _read_events(
     connection: sqlite3.Connection, session: Session, log: Log | None
 ) -> tuple[Numbers, Numbers, int]:
-    """Read a session's events: those that are unfit, those that are missing, and the last offset.
+    """Read a session's events: which are unfit, which are missing, and the last sound one's offset.
 
-    Those put aside (at an offset below 0) and those behind the top are unfit as well.
+    Those that were put aside (at an offset below 0) are unfit as well.
     """
     unfit, missing = Numbers(), Numbers()
     expected = log.truncated + 1 if log else None
@@ -195,7 +209,7 @@ def read_events(
     if damaged & set(missing.first):
         places = [offset for offset in missing.first if offset not in damaged]
         missing = Numbers(places, missing.count - len(missing.first) + len(places))
-    return unfit, missing, max(last, log.top if log else 0)
+    return unfit, missing, last
 
 
 def _check_lost_sessions(
@@ -222,7 +236,7 @@ def lost_logs(connection: sqlite3.Connection, known: dict[int, Session]) -> Iter
 
 
 def _lost(name: object, what: str) -> Finding:
-    shown = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
+    shown = legible(name)
     return Finding(
         "session.lost",
         "damage",

@@ -12,8 +12,9 @@ from dataclasses import replace
 
 from persistence.past import MOST_PURGED
 from persistence.sqlite import meta
+from persistence.sqlite.repair_mend import mended
 from persistence.sqlite.rows import Document, Row, Tally
-from persistence.sqlite.seals import MISFITS, seal_texts
+from persistence.sqlite.seals import MISFITS, legible, seal_texts
 from persistence.store import Deletion, to_milliseconds
 
 COLUMNS = 'document, "by", at, purged, checksum'
@@ -22,6 +23,7 @@ _ONE = f"SELECT {COLUMNS} FROM deletions WHERE document = ?"  # noqa: S608 -- ou
 _ALL = f"SELECT {COLUMNS} FROM deletions"  # noqa: S608
 _PUT = f"INSERT OR REPLACE INTO deletions ({COLUMNS}) VALUES (?, ?, ?, ?, ?)"  # noqa: S608
 _REMOVE = "DELETE FROM deletions WHERE document = ?"
+_REMOVE_DAMAGED = "DELETE FROM deletions WHERE checksum = ? AND at = ?"
 _FIRST = """
     WITH first AS (
         SELECT position, length("update") AS size FROM entries
@@ -58,11 +60,7 @@ def open_deletion(row: Row) -> tuple[Deletion, bool]:
     except MISFITS:
         sound = False
     seconds = at / 1_000 if isinstance(at, int) else 0.0
-    return Deletion(_legible(document), _legible(by), seconds, sound and bool(purged)), sound
-
-
-def _legible(text: object) -> str:
-    return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+    return Deletion(legible(document), legible(by), seconds, sound and bool(purged)), sound
 
 
 def find(connection: sqlite3.Connection, document: str) -> Deletion | None:
@@ -88,6 +86,30 @@ def delete(connection: sqlite3.Connection, deletion: Deletion) -> bool:
 def forget(connection: sqlite3.Connection, document: str) -> None:
     """Take a deletion away."""
     connection.execute(_REMOVE, (document,))
+
+
+def unsound(connection: sqlite3.Connection) -> list[Row]:
+    """Return the rows that fail their checksum."""
+    return [row for row in connection.execute(_ALL) if not open_deletion(row)[1]]
+
+
+def mend(connection: sqlite3.Connection, row: Row) -> Deletion | None:
+    """Put right a row that one byte is wrong of; None where that cannot be.
+
+    Were it its name, the document would be open again, and another closed.
+    """
+    found = mended(row, lambda tried: open_deletion(tried)[1])
+    if found is None:
+        return None
+    deletion, _ = open_deletion(found)
+    put_again(connection, row, deletion)
+    return deletion
+
+
+def put_again(connection: sqlite3.Connection, row: Row, deletion: Deletion) -> None:
+    """Put a deletion in the place of a row that is damaged."""
+    connection.execute(_REMOVE_DAMAGED, (row[-1], row[2]))  # its key may be what is wrong
+    connection.execute(_PUT, deletion_row(deletion))
 
 
 # Purging

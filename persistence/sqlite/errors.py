@@ -21,12 +21,21 @@ _MEANING = {
     sqlite3.SQLITE_NOMEM: "memory ran out",
 }
 
+_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
 _HEALTHY_AFTER = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL}
 
 
 def base_code(error: sqlite3.Error) -> int:
     """Return SQLite's primary result code, or 0 for an error that the Python module raised."""
     return getattr(error, "sqlite_errorcode", 0) & 0xFF
+
+
+def tells_damage(error: BaseException) -> bool:
+    """Tell whether what SQLite raised says that the file is damaged."""
+    if isinstance(error, sqlite3.Error):
+        return base_code(error) in _DAMAGE
+    return isinstance(error, UnicodeDecodeError)  # in a damaged schema, quoted in its message
 
 
 def breaks_connection(error: BaseException) -> bool:
@@ -55,5 +64,5 @@ def translated(path: Path) -> Iterator[None]:
     except StoreError:
         raise
     except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
-        # UnicodeDecodeError: SQLite quotes a damaged schema in its message, and Python chokes on it
+        # UnicodeDecodeError: see tells_damage
         raise unavailable(path, error) from error

@@ -6,6 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
+from persistence.sqlite.files import beside
 from persistence.store import StoreInUse
 
 
@@ -19,7 +20,7 @@ class WriterLock:
 
     def __init__(self, database: Path) -> None:
         """Take the lock at once. Raises StoreInUse, or OSError when the file cannot be made."""
-        self.path = database.with_name(database.name + "-lock")
+        self.path = beside(database, "-lock")
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             self._take(database)

@@ -20,6 +20,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple
 
+from persistence.sqlite.files import beside
+
 _HEADER = struct.Struct(">IIIIIIII")
 _FRAME = struct.Struct(">IIIIII")
 _MAGIC = 0x377F0682  # the lowest bit: checksums are of big-endian words
@@ -59,13 +61,13 @@ class LogState:
 
 
 def log_of(database: Path) -> Path:
-    return database.with_name(database.name + "-wal")
+    return beside(database, "-wal")
 
 
 def inspect_log(database: Path) -> LogState:
     """Read the log of a database, before this process opens that. Raises OSError."""
     for _ in range(_ATTEMPTS):
-        index = _read_index(database.with_name(database.name + "-shm"))
+        index = _read_index(beside(database, "-shm"))
         state, salts = _inspect(log_of(database), index)
         if salts == _salts(log_of(database)):
             return state

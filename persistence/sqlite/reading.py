@@ -20,6 +20,7 @@ from persistence.sqlite import (
     tail,
 )
 from persistence.sqlite.errors import translated
+from persistence.sqlite.files import open_to_read
 from persistence.sqlite.names import Authors
 from persistence.sqlite.tail import Quiet
 from persistence.store import (
@@ -34,7 +35,6 @@ from persistence.store import (
     StoredDocument,
     StoredEvent,
     StoredSession,
-    StoreError,
 )
 
 T = TypeVar("T")
@@ -136,11 +136,7 @@ class FileReader:
 
 def _open(path: Path) -> _Opened:
     path = path.resolve()
-    if not path.is_file():
-        raise StoreError(f"there is no database {path}")
-    connection = sqlite3.connect(
-        path.as_uri() + "?mode=ro", uri=True, timeout=PATIENCE, isolation_level=None
-    )
+    connection = open_to_read(path, PATIENCE)
     try:
         schema.check_for_reading(connection, path)
         connection.execute("PRAGMA cell_size_check = ON")

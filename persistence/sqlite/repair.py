@@ -36,7 +36,7 @@ from persistence.sqlite.repair_mend import mended
 from persistence.sqlite.repair_quarantine import PutAside, note, put_aside
 from persistence.sqlite.repair_salvage import finish, salvage
 from persistence.sqlite.repair_sessions import Mended, mend_session, mend_states, put_strays_aside
-from persistence.sqlite.rows import Row, seal_meta
+from persistence.sqlite.rows import seal_meta
 from persistence.store import Position, Snapshot, StoreError, StoreInUse
 
 PATIENCE = 5.0  # seconds to wait for another process's lock
@@ -115,6 +115,7 @@ class _Repair:
         codes = {finding.code for finding in self._report.findings}
         if finish(self._path):
             self._tell("file.finished", "the new file of an interrupted repair was put in place")
+            self._look_again()
         elif not self._report.walkable or codes & _REBUILT:
             self._make_anew()
         try:
@@ -137,7 +138,10 @@ class _Repair:
             f"a new file was made of all rows that can be read ({told}); "
             f"the old one is kept as {kept.name}",
         )
-        # What was found in the old one may be wrong, for SQLite did not find all rows of it.
+        self._look_again()
+
+    def _look_again(self) -> None:
+        """What was found in the old file may be wrong, for SQLite did not find all rows of it."""
         self._report = examine(self._path, self._deep.look, self._progress)
 
     # Row by row
@@ -247,16 +251,11 @@ class _Repair:
         """Deletions are believed as they stand; revocations that are none are put aside."""
         made = aside = 0
         with transaction(connection):
-            for row in _unsound(connection, "deletions"):
-                found = mended(row, lambda r: deletions.open_deletion(r)[1])
-                deletion, _ = deletions.open_deletion(found or row)
-                remove(connection, "deletions", "checksum = ? AND at = ?", (row[4], row[2]))
-                columns = deletions.deletion_row(deletion)
-                connection.execute(
-                    "INSERT OR REPLACE INTO deletions VALUES (?, ?, ?, ?, ?)", columns
-                )
+            for row in deletions.unsound(connection):
+                if deletions.mend(connection, row) is None:
+                    deletions.put_again(connection, row, deletions.open_deletion(row)[0])
                 made += 1
-            for row in _unsound(connection, "revocations"):
+            for row in revocations.unsound(connection):
                 remove(connection, "revocations", "checksum = ? AND at = ?", (row[5], row[2]))
                 found = mended(row, revocations.is_sound)
                 if found is not None:
@@ -287,14 +286,6 @@ class _Repair:
                            " noted")  # fmt: skip
             for text in self._lost:
                 note(connection, "", 0, text, 0)
-
-
-def _unsound(connection: sqlite3.Connection, table: str) -> list[Row]:
-    if table == "deletions":
-        sql = f"SELECT {deletions.COLUMNS} FROM deletions"  # noqa: S608 -- our own names
-        return [row for row in connection.execute(sql) if not deletions.open_deletion(row)[1]]
-    sql = f"SELECT {revocations.COLUMNS} FROM revocations"  # noqa: S608
-    return [row for row in connection.execute(sql) if not revocations.is_sound(row)]
 
 
 @contextmanager

@@ -6,7 +6,7 @@ Each document is one transaction; a crash between two leaves a database that can
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from persistence.sqlite import names
@@ -22,7 +22,7 @@ from persistence.sqlite.checkup_documents import (
 )
 from persistence.sqlite.checkup_names import nameless
 from persistence.sqlite.names import Authors, Kind
-from persistence.sqlite.repair_mend import mended
+from persistence.sqlite.repair_mend import mended, numbers_near
 from persistence.sqlite.repair_quarantine import PutAside, note, put_aside, quarantined
 from persistence.sqlite.rows import (
     BASES,
@@ -40,7 +40,6 @@ from persistence.sqlite.rows import (
     snapshot_row,
     tally_row,
 )
-from persistence.sqlite.seals import MISFITS
 from persistence.sqlite.statements import Insert
 from persistence.store import NOWHERE, Entry, Position, Snapshot, to_milliseconds
 
@@ -197,10 +196,9 @@ def _mend_entries(
     gone: set[int] = set()
     if not reading.unfit and not reading.stale:
         return gone
-    stale = set(reading.stale.first)
     for row in connection.execute(ENTRIES, (document.id,)).fetchall():
         whole = open_entry(row, document, authors) is not None
-        if whole and row[1] not in stale:
+        if whole and row[1] > reading.thinned:
             continue
         found = None if whole else mended(row, lambda r: _fits(r, document, authors), (0,))
         reason = _UNFIT if not whole else "retention had removed it"
@@ -454,9 +452,10 @@ def put_nameless_aside(
     """Put aside what stands under ids without a name, unless it is another document's."""
     done = Done()
     for id_ in list(nameless(connection, known)):
+        near = [known[other] for other in numbers_near(id_) if other in known]
         for row in connection.execute(ENTRIES, (id_,)).fetchall():
             remove(connection, "entries", "document = ? AND position = ?", row[:2])
-            home = _home(row, known, authors)
+            home = _home(row, near, authors)
             if home is not None and not _is_there(connection, home):
                 _put_entry(connection, home)
                 done.mended += 1
@@ -477,16 +476,10 @@ def put_nameless_aside(
     return done
 
 
-def _home(row: Row, known: dict[int, Document], authors: Authors) -> Row | None:
-    """The row under the document that its checksum says it belongs to, if a byte of that is off."""
-    try:
-        wrong = row[0].to_bytes(8, "little", signed=True)
-    except MISFITS:
-        return None
-    for document in known.values():
-        right = document.id.to_bytes(8, "little", signed=True)
-        if sum(one != other for one, other in zip(wrong, right, strict=True)) == 1:
-            moved = (document.id, *row[1:])
-            if open_entry(moved, document, authors) is not None:
-                return moved
+def _home(row: Row, near: Sequence[Document], authors: Authors) -> Row | None:
+    """The row under the document that its checksum says it belongs to."""
+    for document in near:
+        moved = (document.id, *row[1:])
+        if open_entry(moved, document, authors) is not None:
+            return moved
     return None

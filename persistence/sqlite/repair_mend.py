@@ -43,14 +43,19 @@ def _size(value: object) -> int:
 
 def _variants(value: object, *, every: bool) -> Iterator[object]:
     if isinstance(value, bytes):
-        yield from _changed(value, every)
+        yield from changed_by_a_byte(value, every=every)
     elif isinstance(value, int):
-        encoded = value.to_bytes(8, "little", signed=True)
-        for changed in _changed(encoded, every):
-            yield int.from_bytes(changed, "little", signed=True)
+        yield from numbers_near(value, every=every)
 
 
-def _changed(whole: bytes, every: bool) -> Iterator[bytes]:
+def numbers_near(number: int, *, every: bool = True) -> Iterator[int]:
+    """Give the numbers of which, as SQLite stores them, one byte is another."""
+    for changed in changed_by_a_byte(number.to_bytes(8, "little", signed=True), every=every):
+        yield int.from_bytes(changed, "little", signed=True)
+
+
+def changed_by_a_byte(whole: bytes, *, every: bool = True) -> Iterator[bytes]:
+    """Give all that differ in one byte; unless ``every``, in one bit of it."""
     masks = range(1, 256) if every else [1 << bit for bit in range(8)]
     changed = bytearray(whole)
     for place, byte in enumerate(whole):

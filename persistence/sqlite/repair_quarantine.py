@@ -6,9 +6,11 @@ import base64
 import json
 import sqlite3
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 
 from persistence.sqlite.rows import Row
+from persistence.sqlite.seals import legible
 
 NOTE = "note"
 """The source of what is no row: something that is known to be lost, without its bytes."""
@@ -72,7 +74,14 @@ def positions(connection: sqlite3.Connection) -> int:
     """How many positions of entries the quarantine accounts for."""
     [(rows,)] = connection.execute("SELECT count(*) FROM quarantine WHERE source = 'entries'")
     notes = connection.execute("SELECT columns FROM quarantine WHERE source = ?", (NOTE,))
-    return int(rows) + sum(int(json.loads(text)["count"]) for (text,) in notes)
+    return int(rows) + sum(_count(text) for (text,) in notes)
+
+
+def _count(columns: bytes | str) -> int:
+    """What a note counts. One that is damaged counts nothing: what it knew is missed again."""
+    with suppress(ValueError, TypeError, LookupError):
+        return int(json.loads(columns)["count"])
+    return 0
 
 
 def contents(connection: sqlite3.Connection) -> list[tuple[str, str, int]]:
@@ -80,8 +89,4 @@ def contents(connection: sqlite3.Connection) -> list[tuple[str, str, int]]:
     rows = connection.execute(
         "SELECT source, name, count(*) FROM quarantine GROUP BY source, name ORDER BY source, name"
     )
-    return [(_text(source), _text(name), count) for source, name, count in rows]
-
-
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
+    return [(legible(source), legible(name), count) for source, name, count in rows]

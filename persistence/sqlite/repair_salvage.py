@@ -14,11 +14,14 @@ import time
 from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 from persistence.sqlite import deletions, names, revocations, schema
 from persistence.sqlite.checkup_findings import Progress
 from persistence.sqlite.checkup_sessions import is_sound_cursor, is_sound_letter
+from persistence.sqlite.files import beside, remove, sync
+from persistence.sqlite.log_file import log_of
 from persistence.sqlite.names import Kind
 from persistence.sqlite.repair_pages import Cell, Pages
 from persistence.sqlite.rows import (
@@ -34,6 +37,7 @@ from persistence.sqlite.rows import (
     open_snapshot,
     open_tally,
 )
+from persistence.sqlite.seals import legible
 from persistence.sqlite.session_rows import (
     ACKNOWLEDGEMENT_COLUMNS,
     CURSOR_COLUMNS,
@@ -106,21 +110,41 @@ def salvage(path: Path, progress: Progress) -> tuple[Path, dict[str, int]]:
 
     The caller holds the writer's lock, and has no connection open. Raises OSError, sqlite3.Error.
     """
-    making = path.with_name(path.name + _DOING)
-    _remove(making)
+    making = beside(path, _DOING)
+    remove(making)
     pages = Pages(path)
     try:
         found = _fill(making, pages, progress)
+        _liken(making, path)
+    except BaseException:
+        remove(making)  # it may be what filled the disk
+        raise
     finally:
         pages.close()
     kept = _free_name(path)
     for suffix in ("", "-wal"):
         with suppress(FileNotFoundError):
-            os.link(f"{path}{suffix}", f"{kept}{suffix}")
-    _sync(making)
-    making.rename(path.with_name(path.name + _DONE))
+            os.link(beside(path, suffix), beside(kept, suffix))
+    sync(making)
+    making.rename(beside(path, _DONE))
+    sync(path.parent)  # before anything of the old one goes
     finish(path)
     return kept, found
+
+
+def _liken(making: Path, path: Path) -> None:
+    """Let a new file be for whom the old one is, and as old: :func:`finish` asks for that."""
+    old = path.stat()
+    if os.geteuid() == 0:
+        os.chown(making, old.st_uid, old.st_gid)
+    making.chmod(old.st_mode & 0o777)
+    os.utime(making, ns=(old.st_atime_ns, _last_change(path)))
+
+
+def _last_change(path: Path) -> int:
+    """When a database was written, by its clock, or else its log."""
+    found = (each.stat() for each in (path, log_of(path)) if each.exists())
+    return max(each.st_mtime_ns for each in found if each.st_size)
 
 
 def _free_name(path: Path) -> Path:
@@ -135,30 +159,17 @@ def _free_name(path: Path) -> Path:
 
 def finish(path: Path) -> bool:
     """Put a new file that is complete in the place of the old one. Tells whether there was one."""
-    done = path.with_name(path.name + _DONE)
+    done = beside(path, _DONE)
     if not done.exists():
         return False
-    if path.stat().st_mtime_ns > done.stat().st_mtime_ns:
-        _remove(done)  # somebody wrote the old file meanwhile
+    if _last_change(path) > done.stat().st_mtime_ns:
+        remove(done)  # somebody wrote the old file meanwhile
         return False
     for suffix in ("-wal", "-shm"):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
+        beside(path, suffix).unlink(missing_ok=True)
     done.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
     return True
-
-
-def _remove(path: Path) -> None:
-    for suffix in ("", "-wal", "-shm", "-journal"):
-        Path(f"{path}{suffix}").unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _fill(making: Path, pages: Pages, progress: Progress) -> dict[str, int]:
@@ -263,7 +274,7 @@ def _sound(salvage_: Salvage) -> Sound:
         return session is not None and open_acknowledgement(row, session) is not None
 
     return {
-        "meta": lambda row: open_meta(_decoded(row[0]), *row[1:]) is not None,
+        "meta": lambda row: open_meta(legible(row[0]), *row[1:]) is not None,
         "names": names._is_sound,
         "ids": names._is_sound,
         "session_states": lambda row: open_state(row) is not None,
@@ -318,7 +329,8 @@ def _look_at(
             unsound.append(cell)  # and no index's
     if (broken or unsound or salvage_.pages.is_odd(number)) and salvage_.patience > 0:
         salvage_.patience -= 1
-        for cell in salvage_.pages.anywhere(number):
+        pages = salvage_.pages
+        for cell in chain(pages.anywhere(number), pages.nearly(number)):
             found = _table_of(salvage_, sound, cell, table)
             if found is not None and found[0].name in wanted:
                 _keep(connection, salvage_, *found)
@@ -389,10 +401,6 @@ def _learn(salvage_: Salvage, table: str, row: Row) -> None:
         salvage_.sessions[row[0]] = Session.of(row[0], row[1].decode())
     elif table == "session_logs":
         salvage_.sessions[row[1]] = Session.of(row[1], row[0].decode())
-
-
-def _decoded(value: bytes) -> str:
-    return value.decode(errors="replace")
 
 
 def _insert(connection: sqlite3.Connection, table: Kept, row: Row, verb: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from persistence.sqlite.checkup_sessions import (
     ACKNOWLEDGEMENTS,
@@ -26,6 +26,7 @@ from persistence.sqlite.repair_documents import remove
 from persistence.sqlite.repair_mend import mended
 from persistence.sqlite.repair_quarantine import PutAside, note, put_aside
 from persistence.sqlite.rows import Row
+from persistence.sqlite.seals import legible
 from persistence.sqlite.session_rows import (
     ACKNOWLEDGEMENT_COLUMNS,
     CURSOR_COLUMNS,
@@ -43,7 +44,7 @@ from persistence.sqlite.session_rows import (
     open_state,
 )
 from persistence.sqlite.statements import Insert
-from persistence.store import Event, StoredEvent
+from persistence.store import Event, StoredEvent, to_milliseconds
 
 LOST = "draftsync.lost"
 """The kind of the event that stands where one was lost: offsets have no gaps."""
@@ -101,7 +102,7 @@ def _put_right(
         done.mended += 1
         return
     name = row[1] if table == "session_states" else row[0]
-    put_aside(connection, PutAside(table, columns, row, _text(name)), _UNFIT)
+    put_aside(connection, PutAside(table, columns, row, legible(name)), _UNFIT)
     done.put_aside += 1
 
 
@@ -118,10 +119,6 @@ def _as_texts(table: str, row: Row) -> Row:
     )
 
 
-def _text(value: object) -> str:
-    return value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-
-
 def mend_session(connection: sqlite3.Connection, session: Session) -> Mended:
     """Let a session's events be without a gap, and its log row say so."""
     done = Mended()
@@ -134,7 +131,9 @@ def mend_session(connection: sqlite3.Connection, session: Session) -> Mended:
             first = found if first is None or found.offset < first.offset else first
             last = found if last is None or found.offset > last.offset else last
     log = find_log(connection, session)
-    kept = log if log is not None else _remade(session, first, last)
+    kept = replace(log) if log is not None else _remade(session, first, last)
+    if last is not None and last.offset > kept.top:
+        kept.top, kept.updated_at = last.offset, to_milliseconds(last.event.time)
     gaps = list(_gaps(connection, session, kept))
     if len(gaps) > MOST_STAND_INS:
         note(connection, session.name, gaps[-1], f"{len(gaps)} events are missing up to here", 0)
@@ -142,7 +141,7 @@ def mend_session(connection: sqlite3.Connection, session: Session) -> Mended:
         _clear(connection, session, gaps[-1], done)
     else:
         _fill(connection, session, gaps, kept, done)
-    if log is None or kept.truncated != log.truncated or len(gaps) > MOST_STAND_INS:
+    if kept != log:
         _put_log(connection, log_row(kept))
         done.remade += 1
     return done
@@ -170,7 +169,7 @@ def _number(value: object) -> int:
 def _remade(session: Session, first: StoredEvent | None, last: StoredEvent | None) -> Log:
     if first is None or last is None:
         return Log(session, 0, 0)
-    begun, ended = (round(one.event.time * 1_000) for one in (first, last))
+    begun, ended = (to_milliseconds(one.event.time) for one in (first, last))
     return Log(session, begun, ended, last.offset, first.offset - 1)
 
 

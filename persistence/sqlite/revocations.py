@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 
 from persistence.sqlite.rows import Row
-from persistence.sqlite.seals import MISFITS, seal_texts
+from persistence.sqlite.seals import MISFITS, legible, seal_texts
 from persistence.store import Revocation, to_milliseconds
 
 COLUMNS = 'kind, value, at, until, "by", checksum'
@@ -38,6 +38,11 @@ def is_sound(row: Row) -> bool:
         return False
 
 
+def unsound(connection: sqlite3.Connection) -> list[Row]:
+    """Return the rows that fail their checksum."""
+    return [row for row in connection.execute(_ALL) if not is_sound(row)]
+
+
 def read_all(connection: sqlite3.Connection) -> list[Revocation]:
     """List them; see :meth:`persistence.store.Reader.revocations`."""
     found = [one for row in connection.execute(_ALL) for one in _as_it_stands(row)]
@@ -46,16 +51,12 @@ def read_all(connection: sqlite3.Connection) -> list[Revocation]:
 
 def _as_it_stands(row: Row) -> list[Revocation]:
     kind, value, at, until, by, _ = row
-    rest = (_legible(value), _seconds(at), _seconds(until), _legible(by))
+    rest = (legible(value), _seconds(at), _seconds(until), legible(by))
     if kind == b"jti":
         return [Revocation("jti", *rest)]
     if kind == b"sub":
         return [Revocation("sub", *rest)]
     return [Revocation("jti", *rest), Revocation("sub", *rest)]
-
-
-def _legible(text: object) -> str:
-    return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
 
 
 def _seconds(time: object) -> float:

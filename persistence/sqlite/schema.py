@@ -52,7 +52,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from persistence.sqlite.rows import seal_meta
+from persistence.sqlite.rows import open_meta, seal_meta
 from persistence.store import StoreError, StoreTooNew
 
 if TYPE_CHECKING:  # it takes 0.15 s to import, and who only reads needs none of it
@@ -262,9 +262,10 @@ _HISTORY_VIEWS = (
     WHERE coalesce(last.position, tallies.head) > 0 AND coalesce(deletions.purged, 0) = 0""",  # noqa: S608
 )
 
-_GIVEN = """
-    SELECT max((SELECT CAST(CAST(value AS TEXT) AS INTEGER) FROM meta WHERE key = 'last_position'),
-        (SELECT coalesce(max(head), 0) FROM tallies), (SELECT count(*) FROM entries))"""
+_LAST_POSITION = "SELECT CAST(value AS BLOB), checksum FROM meta WHERE key = 'last_position'"
+_ACCOUNTED = """
+    SELECT count(*) + (SELECT count(*) FROM quarantine WHERE source = 'entries')
+    FROM entries WHERE position <= ?"""
 
 
 def _migration(change: Callable[[Database], None]) -> Callable[[Database], None]:
@@ -298,16 +299,18 @@ def m002_sessions_and_events(database: Database) -> None:
 def m003_history(database: Database) -> None:
     """Make room for connections, bases, deletions, revocations and the quarantine.
 
-    The rows that are there stay as they are. What was removed by now is what is not there.
+    The rows that are there stay as they are. What was removed by now is what is not there of the
+    positions up to the last one that is told. (Those behind it are of a service that was killed.)
+    Where that is damaged it is not known, and `doctor` says so.
     """
     for sql in (*_HISTORY_TABLES, *_HISTORY_VIEWS):
         database.execute(sql)
-    [(given,)] = database.execute(_GIVEN)
-    [(there,)] = database.execute("SELECT count(*) FROM entries")
-    [(aside,)] = database.execute("SELECT count(*) FROM quarantine WHERE source = 'entries'")
-    removed = str(max(given - there - aside, 0))
-    row = ["removed", removed, seal_meta("removed", removed)]
-    database.execute("INSERT INTO meta VALUES (?, ?, ?)", row)
+    for row in database.execute(_LAST_POSITION).fetchall():
+        if (last := open_meta("last_position", *row)) is not None:
+            [(accounted,)] = database.execute(_ACCOUNTED, [int(last)])
+            removed = str(max(int(last) - accounted, 0))
+            sealed = ["removed", removed, seal_meta("removed", removed)]
+            database.execute("INSERT INTO meta VALUES (?, ?, ?)", sealed)
 
 
 def check_for_writing(connection: sqlite3.Connection, path: Path) -> None:

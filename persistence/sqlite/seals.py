@@ -17,6 +17,11 @@ MISFITS = (TypeError, ValueError, IndexError, AttributeError, struct.error)
 """What comes of computing with columns of the wrong type."""
 
 
+def legible(text: object) -> str:
+    """What a column of text says, as far as it can be read."""
+    return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+
+
 def seal(table: bytes, head: bytes, *parts: bytes) -> bytes:
     """Return the checksum of a row; ``head`` holds its numbers and the lengths of the parts."""
     return blake2b(head + b"".join(parts), digest_size=8, person=table).digest()

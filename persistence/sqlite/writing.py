@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -29,9 +28,11 @@ from persistence.sqlite import (
     snapshots,
     thinning,
 )
-from persistence.sqlite.errors import breaks_connection, translated
+from persistence.sqlite.errors import breaks_connection, tells_damage, translated
+from persistence.sqlite.files import sync
 from persistence.sqlite.ledger import Ledger, Plan
 from persistence.sqlite.lock import WriterLock
+from persistence.sqlite.log_file import log_of
 from persistence.sqlite.register import Register
 from persistence.sqlite.rows import (
     ENTRY_COLUMNS,
@@ -61,6 +62,8 @@ LOG_PAGES = 1_000
 
 _PAGE = 4_096
 _FRAME = _PAGE + 24  # a page in the log
+
+_MOST_MENDED = 20  # rows at a start, each of which may take half a second
 
 _insert_entries = Insert("entries", ENTRY_COLUMNS)
 _put_tallies = Insert("tallies", TALLY_COLUMNS, "INSERT OR REPLACE")
@@ -423,7 +426,7 @@ class FileWriter:
             finally:
                 connection.execute("PRAGMA cache_size = -2000")  # KiB, SQLite's own default
             connection.execute("ROLLBACK")
-        _sync(self.path.with_name(self.path.name + "-wal"))
+        sync(log_of(self.path))
 
     # The connection
 
@@ -433,6 +436,7 @@ class FileWriter:
             try:
                 ledger = self._prepare(connection)
                 self._opened = _Opened(connection, ledger, Register(connection))
+                self._mend_deletions(connection)
                 self._write_behind(self._opened)
                 self._make_durable(connection)
             except BaseException:
@@ -456,6 +460,19 @@ class FileWriter:
         self._log_is_long = False
         return Ledger.open(connection)
 
+    def _mend_deletions(self, connection: sqlite3.Connection) -> None:
+        """A document whose deletion has a wrong name would be open to everybody.
+
+        Where too much is wrong with them for that, the documents are served all the same.
+        """
+        try:
+            for row in deletions.unsound(connection)[:_MOST_MENDED]:
+                with self._transaction(connection):
+                    deletions.mend(connection, row)
+        except sqlite3.Error as error:
+            if not tells_damage(error):
+                raise
+
     def _make_durable(self, connection: sqlite3.Connection) -> None:
         """Sync whatever was found.
 
@@ -468,7 +485,7 @@ class FileWriter:
         if busy or frames != copied:
             raise StoreUnavailable(f"the database {self.path} is locked by another process")
         self._log_pages = 0
-        _sync(self.path.parent)
+        sync(self.path.parent)
 
     def _drop(self) -> None:
         opened, self._opened = self._opened, None
@@ -483,15 +500,6 @@ def _connect(path: Path) -> sqlite3.Connection:
 def _close(connection: sqlite3.Connection) -> None:
     with suppress(sqlite3.Error):
         connection.close()
-
-
-def _sync(path: Path) -> None:
-    """Sync a folder, or a file that SQLite keeps no locks on."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _carry_out(connection: sqlite3.Connection, plan: Plan) -> None:

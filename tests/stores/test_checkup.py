@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from persistence.sqlite import checkup
+from persistence.sqlite import checkup, repair
 from persistence.sqlite.checkup import Report
 from persistence.sqlite.log_file import LogState, frames, inspect_log, log_of
 from persistence.sqlite.writing import FileWriter
@@ -155,6 +155,33 @@ def test_beside_a_writer_that_is_at_work(database: Path) -> None:
         assert codes(checkup.examine(database, progress=go_on)) == set()
     writer.close()
     assert written > 30
+
+
+def test_a_session_whose_log_row_is_of_an_earlier_time(database: Path) -> None:
+    """A write that the disk dropped: the service adds nothing to such a session any more."""
+    write(database, documents=0, sessions=1)
+    with raw_connection(database) as raw:
+        [row] = raw.execute("SELECT top, updated_at, checksum FROM session_logs").fetchall()
+    with closing(FileWriter(database)) as writer:
+        writer.open()
+        writer.record((record("another", "s-0"),))
+    with raw_connection(database) as raw:
+        raw.execute("UPDATE session_logs SET top = ?, updated_at = ?, checksum = ?", row)
+    assert codes(checkup.examine(database)) == {"session.log_short"}
+    repair.repair(database, checkup.examine(database))
+    assert codes(checkup.examine(database)) == set()
+    with closing(FileWriter(database)) as writer:
+        writer.open()
+        assert writer.record((record("one more", "s-0"),)) == [22]
+
+
+@pytest.mark.parametrize("columns", ["", "{", "7", "{}", '{"count": "x"}', "\xff"])
+def test_a_note_in_quarantine_that_is_damaged_counts_nothing(database: Path, columns: str) -> None:
+    write(database, documents=1, sessions=0)
+    with raw_connection(database) as raw:
+        sql = "INSERT INTO quarantine VALUES (1, 0, 'note', '', 0, 'lost', CAST(? AS TEXT))"
+        raw.execute(sql, (columns.encode("latin-1"),))
+    assert codes(checkup.examine(database)) == set()
 
 
 # What is no database of ours

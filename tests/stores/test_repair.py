@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import random
 import shutil
 import sqlite3
@@ -88,15 +89,15 @@ def _updates(written: Written, name: str) -> bytes:
     return replay(snapshot, [entry.edit.update for entry in stored.entries]).document.encode()
 
 
-def spoil(database: Path, where: str, table: str = "entries") -> None:
-    """Let no byte of a row's update be what it was."""
+def spoil(database: Path, where: str, table: str = "entries", size: int = 9_000) -> None:
+    """Let no byte of a row's update be what it was. (A small row is looked for longer.)"""
     with raw_connection(database) as raw:
-        raw.execute(f'UPDATE {table} SET "update" = zeroblob(40) WHERE {where}')
+        raw.execute(f'UPDATE {table} SET "update" = zeroblob({size}) WHERE {where}')
 
 
 def test_what_cannot_be_read_is_put_aside_with_its_bytes(database: Path) -> None:
     sound = write(database)
-    spoil(database, "position = 25")
+    spoil(database, "position = 25", size=40)
     report = mend(database)
     assert damage(report) == []
     assert "entry.pending" in {each.code for each in report.findings}  # the ones that stand on it
@@ -164,6 +165,19 @@ def test_a_bad_snapshot_is_made_again_from_its_entries(database: Path) -> None:
     assert made is not None
     assert made.position == 20  # of all entries
     assert aside(database) == [("snapshots", "drafts/0", 10)]
+
+
+def test_all_entries_that_retention_had_removed_go(database: Path) -> None:
+    """However many: more than a finding names."""
+    write(database, documents=1, edits=300, sessions=0)
+    with raw_connection(database) as raw:
+        old = raw.execute("SELECT * FROM entries WHERE position <= 150").fetchall()
+    thinned(database)
+    with raw_connection(database) as raw:
+        raw.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", old)
+    report = mend(database)
+    assert "entry.stale" not in {each.code for each in report.findings}
+    assert len(aside(database)) == 150
 
 
 def thinned(database: Path, name: str = "drafts/0") -> None:
@@ -452,7 +466,7 @@ def test_a_crash_while_a_new_file_is_made(
     report = checkup.examine(database)
     with monkeypatch.context() as patched:
         if when == "before":
-            patched.setattr(repair_salvage, "_sync", lambda _: _die())
+            patched.setattr(repair_salvage, "sync", lambda _: _die())
         else:
             patched.setattr(repair_salvage, "finish", lambda _: _die())
             patched.setattr(repair, "finish", lambda _: False)
@@ -462,6 +476,79 @@ def test_a_crash_while_a_new_file_is_made(
     assert damage(mend(database)) == []
     assert read(database) == sound
     assert not list(database.parent.glob("*.salvag*"))
+
+
+def unlisted(database: Path) -> Report:
+    """Let it be looked for page by page."""
+    write(database, documents=2, sessions=1)
+    with raw_connection(database) as raw:
+        raw.execute("DELETE FROM _sqlite_migrations")
+    return checkup.examine(database)
+
+
+def test_a_new_file_is_for_whom_the_old_one_was(database: Path) -> None:
+    report = unlisted(database)
+    database.chmod(0o600)
+    repair.repair(database, report, DEEP)
+    assert database.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_new_file_takes_the_place_of_one_from_the_future(database: Path) -> None:
+    """The clock was set back since."""
+    report = unlisted(database)
+    os.utime(database, (4_102_444_800, 4_102_444_800))
+    repair.repair(database, report, DEEP)
+    assert damage(checkup.examine(database)) == []
+
+
+def test_what_was_written_behind_an_interrupted_repair_is_not_dropped(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though it is in the log only: the service was killed, too."""
+    report = unlisted(database)
+    with monkeypatch.context() as patched:
+        patched.setattr(repair_salvage, "finish", lambda _: _die())
+        patched.setattr(repair, "finish", lambda _: False)
+        with pytest.raises(Killed):
+            repair.repair(database, report, DEEP)
+    done = Path(f"{database}.salvaged")
+    assert done.exists()
+    log_of(database).write_bytes(b"commits")
+    os.utime(log_of(database), ns=(0, done.stat().st_mtime_ns + 1))
+    assert not repair_salvage.finish(database)
+    assert not done.exists()
+    assert log_of(database).read_bytes() == b"commits"
+
+
+def test_a_new_file_for_which_there_is_no_room_leaves_nothing_behind(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    report = unlisted(database)
+    whole = database.read_bytes()
+    monkeypatch.setattr(repair_salvage, "_drop_removed", lambda _: _disk_full())
+    with pytest.raises(StoreUnavailable, match="disk is full"):
+        repair.repair(database, report, DEEP)
+    assert database.read_bytes() == whole
+    assert not list(database.parent.glob("*.salvag*"))
+
+
+def test_a_row_with_a_wrong_byte_in_its_head_is_found(database: Path) -> None:
+    """SQLite cannot walk through the page any more; nothing of its rows is lost."""
+    sound = write(database)
+    whole = database.read_bytes()
+    with closing(sqlite3.connect(database)) as raw:
+        sql = "SELECT pageno FROM dbstat WHERE name = 'snapshots' AND pagetype = 'leaf'"
+        [(page,), *_] = raw.execute(sql).fetchall()
+    start = (page - 1) * 4_096
+    cell = start + int.from_bytes(whole[start + 8 : start + 10], "big")
+    for place in (0, 3, 5, 8):
+        spoilt = bytearray(whole)
+        spoilt[cell + place] ^= 0x41
+        for each in database.parent.iterdir():
+            each.unlink()
+        database.write_bytes(spoilt)
+        assert damage(mend(database)) == []
+        assert read(database) == sound, place
 
 
 # One byte

@@ -122,6 +122,31 @@ def test_an_entry_does_not_lose_or_gain_its_origin_unseen(database: Path) -> Non
         assert {one.position for one in reader.load("drafts/1").damaged} == {4, 13}
 
 
+def test_what_a_killed_service_of_the_schema_before_left_is_not_counted_as_removed(
+    database: Path,
+) -> None:
+    """Entries that the last position does not know yet: it is written behind them."""
+    restore_former(database)
+    with closing(sqlite3.connect(database)) as raw:
+        columns = 'step, author, received_at, clients, checksum, "update"'
+        raw.execute(f"INSERT INTO entries SELECT document, position + 12, {columns} FROM entries")
+        raw.commit()
+    writing(database, lambda _: None)
+    assert meta(database, "removed") == "3"
+
+
+def test_a_last_position_that_was_damaged_before_tells_not_what_was_removed(
+    database: Path,
+) -> None:
+    restore_former(database)
+    with closing(sqlite3.connect(database)) as raw:
+        raw.execute("UPDATE meta SET value = '9999' WHERE key = 'last_position'")
+        raw.commit()
+    writing(database, lambda _: None)
+    with raw_connection(database) as raw:
+        assert raw.execute("SELECT 1 FROM meta WHERE key = 'removed'").fetchall() == []
+
+
 def test_a_new_row_tells_its_connection_in_the_view(database: Path) -> None:
     writing(database, lambda writer: writer.append((edit(connection=2**53 - 1, offline=True),)))
     with raw_connection(database) as raw:
@@ -398,6 +423,21 @@ def test_a_bit_of_a_name_of_a_deletion_leaves_it_in_the_list(database: Path) -> 
             [listed] = reader.deletions()
             assert listed.document != "drafts/1"
             assert len(reader.load("drafts/1").entries) == 3
+
+
+def test_a_wrong_name_of_a_deletion_is_put_right_at_the_next_start(database: Path) -> None:
+    writing(database, lambda writer: (writer.append(edits(3)), writer.delete(DELETED)))
+    with raw_connection(database) as raw:
+        raw.execute("UPDATE deletions SET document = 'drafts/3'")
+    writing(database, lambda _: None)
+    with closing(FileReader(database)) as reader:
+        assert reader.deletions() == [DELETED]
+        assert reader.load("drafts/1").deleted == DELETED
+    with raw_connection(database) as raw:
+        raw.execute("UPDATE deletions SET document = 'nothing like it'")
+    writing(database, lambda _: None)  # it is left for doctor
+    with closing(FileReader(database)) as reader:
+        assert [one.document for one in reader.deletions()] == ["nothing like it"]
 
 
 @pytest.mark.parametrize("column", ["kind", "value", "at", "until", "by", "checksum"])
