@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import json
 import secrets
+from array import array
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
+from itertools import accumulate
 from typing import Any
 
 from sync.core.content import content, root_kinds
@@ -29,8 +30,9 @@ from sync.core.crdt import (
 from sync.core.guard import inspect
 from sync.core.yprotocol import EMPTY_UPDATE
 
-_MOST_COMPARED = 4_000_000
-"""Of pairs, where two rows are compared; beyond, all between their equal ends is replaced."""
+_MOST_DIFFERING = 2_000
+"""Elements that go or come where two rows are compared, which takes the square of their number; of
+more, all between the equal ends of the rows is replaced."""
 
 _SHARED = (Map, Array, Text, XmlElement, XmlFragment, XmlText)
 
@@ -161,12 +163,8 @@ class _Row:
             self.pieces += pieces
             self.marks += [marks or {}] * len(pieces)
         self.keys = [piece if isinstance(piece, str) else _key(piece) for piece in self.pieces]
-
-    def sizes(self, start: int, end: int) -> int:
-        """How much of the text a stretch takes, as the library counts: bytes; 1 for an embed."""
-        return sum(
-            len(piece.encode()) if isinstance(piece, str) else 1 for piece in self.pieces[start:end]
-        )
+        # Where each begins, and the last one ends, as the library counts.
+        self.places = [0, *accumulate(map(_size, self.pieces))]
 
     def runs(self, start: int, end: int) -> Iterator[tuple[Any, dict[str, Any]]]:
         """What is to be written at once: characters of the same marks, or one embed."""
@@ -186,13 +184,18 @@ class _Row:
 def _rewrite_text(target: Any, source: Any) -> None:
     old, new = _Row(target), _Row(source)
     for start, end, first, last in _splices(old.keys, new.keys):
-        at = old.sizes(0, start)
+        at = old.places[start]
         if start < end:
-            del target[at : at + old.sizes(start, end)]
+            del target[at : old.places[end]]
         for piece, marks in new.runs(first, last):
             _write_piece(target, at, piece, marks)
-            at += len(piece.encode()) if isinstance(piece, str) else 1
+            at += _size(piece)
     _rewrite_marks(target, source)
+
+
+def _size(piece: Any) -> int:
+    """How much of a text a piece takes, as the library counts: bytes; 1 for an embed."""
+    return len(piece.encode()) if isinstance(piece, str) else 1
 
 
 def _write_piece(target: Any, at: int, piece: Any, marks: dict[str, Any]) -> None:
@@ -206,7 +209,7 @@ def _write_piece(target: Any, at: int, piece: Any, marks: dict[str, Any]) -> Non
             if position == at and not isinstance(embedded, str):
                 _rewrite(embedded, piece)
                 return
-            position += len(embedded.encode()) if isinstance(embedded, str) else 1
+            position += _size(embedded)
 
 
 def _rewrite_marks(target: Any, source: Any) -> None:
@@ -221,8 +224,7 @@ def _rewrite_marks(target: Any, source: Any) -> None:
         while stop < len(new.marks) and _mark_change(old.marks[stop], new.marks[stop]) == change:
             stop += 1
         if change:
-            at = new.sizes(0, start)
-            target.format(at, at + new.sizes(start, stop), change)
+            target.format(new.places[start], new.places[stop], change)
         start = stop
 
 
@@ -244,14 +246,57 @@ def _splices(old: Sequence[str], new: Sequence[str]) -> list[Splice]:
         end, last = end - 1, last - 1
     if start == end and start == last:
         return []
-    if (end - start) * (last - start) > _MOST_COMPARED:
+    rows = _compared(old[start:end], new[start:last])
+    if rows is None:
         return [(start, end, start, last)]
-    matcher = SequenceMatcher(None, old[start:end], new[start:last], autojunk=False)
-    return [
-        (start + a, start + b, start + c, start + d)
-        for tag, a, b, c, d in reversed(matcher.get_opcodes())
-        if tag != "equal"
-    ]
+    found = _walked_back(rows, end - start, last - start)
+    return [(start + a, start + b, start + c, start + d) for a, b, c, d in found]
+
+
+def _compared(old: Sequence[str], new: Sequence[str]) -> list[array[int]] | None:
+    """How far into ``old`` one comes on each diagonal with 0, 1, 2, … elements that go or come.
+
+    Until one is at the end of both; None where that takes too many. Source: E. Myers, "An O(ND)
+    difference algorithm and its variations", 1986.
+    """
+    rows = [array("l", [0])]
+    for count in range(_MOST_DIFFERING + 1):
+        before, row = rows[-1], array("l", bytes(8 * (count + 1)))
+        for index in range(count + 1):
+            at = before[index] if _comes(before, index) else before[index - 1] + 1
+            other = at - 2 * index + count
+            while at < len(old) and other < len(new) and old[at] == new[other]:
+                at, other = at + 1, other + 1
+            row[index] = at
+            if at >= len(old) and other >= len(new):
+                return rows
+        rows.append(row)
+    return None
+
+
+def _comes(before: array[int], index: int) -> bool:
+    """The way to a diagonal by an element of the new row that comes leads further."""
+    return index == 0 or (index < len(before) and before[index - 1] < before[index])
+
+
+def _walked_back(rows: list[array[int]], old: int, new: int) -> Iterator[Splice]:
+    """The splices on the way that :func:`_compared` found, from the ends of both rows."""
+    splice: Splice | None = None
+    for count in range(len(rows) - 1, 0, -1):
+        before, index = rows[count], (old - new + count) // 2
+        comes = _comes(before, index)
+        at = before[index] if comes else before[index - 1]
+        other = at - (old - new) + (-1 if comes else 1)
+        end, last = (at, other + 1) if comes else (at + 1, other)
+        if splice is not None and (end, last) == (old, new):
+            splice = (at, splice[1], other, splice[3])
+        else:
+            if splice is not None:
+                yield splice
+            splice = (at, end, other, last)
+        old, new = at, other
+    if splice is not None:
+        yield splice
 
 
 def _alike(old: object, new: object) -> bool:

@@ -7,6 +7,8 @@ from typing import Any
 
 import pycrdt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from sync.core.content import filled
 from sync.core.footprint import missing
@@ -105,6 +107,38 @@ def test_what_others_write_elsewhere_in_a_text_stays() -> None:
     alice.hear(live)
     bob.hear(update)
     assert str(alice.text) == str(bob.text) == "zero one two three"
+
+
+def test_all_of_a_long_text_stays_but_what_differs() -> None:
+    alice = Author(7)
+    alice.write("one two " * 1_000)
+    wanted = alice.everything()
+    alice.edit(lambda: alice.text.__delitem__(slice(7_990, 7_995)))
+    alice.edit(lambda: alice.text.insert(4_000, "😀"))
+    alice.edit(lambda: alice.text.__delitem__(slice(10, 12)))
+    bob = Author(8, alice.everything())
+    live = bob.edit(lambda: bob.text.insert(2_000, " meanwhile "))
+    update = restored(alice, wanted)
+    footprint = inspect(update)
+    assert sum(end - start for start, end in footprint.writes.values()) == 7
+    assert sum(end - start for _, start, end in footprint.deleted) == 2
+    alice.hear(live)
+    bob.hear(update)
+    assert str(alice.text) == str(bob.text)
+    assert str(bob.text).replace(" meanwhile ", "") == "one two " * 1_000
+
+
+@given(st.text("ab😀", max_size=9), st.text("ab😀", max_size=9))
+@settings(max_examples=60, deadline=None)
+def test_any_text_comes_back(one: str, other: str) -> None:
+    author = Author(7)
+    author.write(one)
+    wanted = author.everything()
+    author.edit(lambda: author.text.clear())
+    author.write(other)
+    update = restoration(author.everything(), wanted)
+    author.hear(*([] if update is None else [update]))
+    assert str(author.text) == one
 
 
 def test_formats_and_embeds_come_back() -> None:
@@ -220,13 +254,15 @@ def test_xml_comes_back(change: Callable[[pycrdt.XmlFragment], object]) -> None:
     restored(Author(9, before), after)
 
 
-def test_a_large_text_that_is_all_other_is_replaced() -> None:
+def test_a_text_that_is_quite_another_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sync.core.restoring._MOST_DIFFERING", 10)
     author = Author(7)
-    author.write("ab" * 3_000)
+    author.write("=" + "ab" * 6 + "=")
     wanted = author.everything()
-    author.edit(lambda: author.text.clear())
-    author.write("cb" * 3_000)
-    restored(author, wanted)
+    author.edit(lambda: author.text.__delitem__(slice(1, 13)))
+    author.edit(lambda: author.text.insert(1, "cb" * 6))
+    (writes,) = inspect(restored(author, wanted)).writes.values()
+    assert writes == (0, 12)
 
 
 def test_a_text_that_was_empty_is_emptied() -> None:
