@@ -260,7 +260,7 @@ def test_a_text_that_is_quite_another_is_replaced(monkeypatch: pytest.MonkeyPatc
     author.write("=" + "ab" * 6 + "=")
     wanted = author.everything()
     author.edit(lambda: author.text.__delitem__(slice(1, 13)))
-    author.edit(lambda: author.text.insert(1, "cb" * 6))
+    author.edit(lambda: author.text.insert(1, "cd" * 6))
     (writes,) = inspect(restored(author, wanted)).writes.values()
     assert writes == (0, 12)
 
