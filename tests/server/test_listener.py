@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-import time
 
 import anyio
 import pytest
@@ -21,7 +20,7 @@ from sync.server.address import bind
 from sync.server.http import BoundedStream
 from tests.server.parts import TroubledStore, eventually, stored_answers
 from tests.server.service import Running, running, token_for
-from tests.support.client import Peer, connect
+from tests.support.client import PATIENCE, Peer, connect
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -31,10 +30,10 @@ async def dial(service: Running) -> SocketStream:
     return await anyio.connect_tcp(host, int(port))
 
 
-async def until_closed(stream: SocketStream, within: float = 5) -> bytes:
+async def until_closed(stream: SocketStream) -> bytes:
     """Read until the other side closes; return what came."""
     received = b""
-    with anyio.fail_after(within):
+    with anyio.fail_after(PATIENCE):
         try:
             while True:
                 received += await stream.receive()
@@ -84,7 +83,7 @@ async def test_who_ignores_the_1009_is_cut_off_all_the_same() -> None:
         assert (await stream.receive()).startswith(b"HTTP/1.1 101")
         header = b"\x82\xfe\xff\xff" + bytes(4)  # binary, masked with zeros, 65,535 bytes
         await stream.send(header + bytes(65_535))
-        assert b"\x03\xf1" in await until_closed(stream, within=3)  # 1009
+        assert b"\x03\xf1" in await until_closed(stream)  # 1009
 
 
 async def test_fragments_are_counted_together() -> None:
@@ -152,11 +151,10 @@ async def test_silence_on_a_fresh_connection(monkeypatch: pytest.MonkeyPatch) ->
         streams = [await dial(service) for _ in range(20)]
         for stream in streams[10:]:
             await stream.send(b"GET /sync/drafts/1 HTTP/1.1\r\nHost: x\r\nUpgra")
-        began = time.monotonic()
-        for stream in streams:
-            await until_closed(stream)
-            await stream.aclose()
-        assert time.monotonic() - began < 3
+        with anyio.fail_after(8):  # less than it would be
+            for stream in streams:
+                await until_closed(stream)
+                await stream.aclose()
 
 
 async def test_a_header_without_end_is_refused() -> None:
@@ -188,7 +186,7 @@ async def test_a_client_of_which_nothing_comes_has_gone(
     ):
         await alive.synced()
         dead.channel._websocket.transport.pause_reading()  # type: ignore[attr-defined]
-        await eventually(lambda: "connection closed" in caplog.text, within=3)
+        await eventually(lambda: "connection closed" in caplog.text)
         assert alive.closed is None  # it said nothing either, but it answers pings
         await alive.saved()
 
@@ -197,7 +195,6 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_end(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(patience, "LAST_WORDS_SECONDS", 0.2)
-    began = 0.0
     async with (
         running(MemoryStore()) as service,
         connect(service.sync_url, "drafts/1", token_for(), reading=False) as stuck,
@@ -206,10 +203,9 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_end(
         with anyio.move_on_after(0.3):  # its socket is full long before
             while True:
                 await stuck.send(b"\x00\x00\x01\x00")
-        began = time.monotonic()
         service.stop.set()
-        await service.ended.wait()
-        assert time.monotonic() - began < 3
+        with anyio.fail_after(PATIENCE):
+            await service.ended.wait()
 
 
 def test_port_0_is_a_free_port() -> None:

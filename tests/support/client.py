@@ -60,6 +60,7 @@ class Peer:
         self.denied: list[str] = []  # reasons
         self.renewed: list[str] = []  # expiries
         self.asked = 0  # step1s of the server
+        self.answered = 0  # step2s of the server
         self.synced = False  # a step2 came
         self._barriers = 0
 
@@ -111,6 +112,7 @@ class Peer:
         if kind == 0:
             self.asked += 1
             return [step2_frame(self.doc.get_update(payload))]
+        self.answered += kind == 1
         self.synced = self.synced or kind == 1
         self.updates.append(payload)
         if payload != EMPTY_UPDATE:
@@ -182,6 +184,12 @@ class Client:
         await self.send(frame)
         await self.until(lambda: payload in self.peer.saved or self.closed is not None, within)
         assert payload in self.peer.saved, f"closed instead: {self.closed}"
+
+    async def received(self) -> None:
+        """Wait until everything that was sent was received, whether it is on disk or not."""
+        answered = self.peer.answered
+        await self.send(self.peer.hello())
+        await self.until(lambda: self.peer.answered > answered)
 
     async def sees(self, key: str, value: Any, within: float = PATIENCE) -> None:
         """Wait until the document holds an answer."""
