@@ -43,6 +43,7 @@ from persistence.store import (
     Snapshot,
     StoredEvent,
     StoredSession,
+    to_milliseconds,
 )
 
 FORMAT = "draftsync-archive"
@@ -51,8 +52,8 @@ VERSION = 1
 DOCUMENTS, DELETIONS, SESSIONS = "documents.jsonl", "deletions.jsonl", "sessions.jsonl"
 MANIFEST = "manifest.json"
 
-UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError)
-"""What comes of reading a zip that is damaged, or none."""
+UNREADABLE = (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError)
+"""What comes of reading a zip that is damaged, encrypted, or none."""
 
 MOST_LINE = 128 * 2**20
 """Bytes of a line: the largest document, as base64, and as much again."""
@@ -143,14 +144,14 @@ def event_line(stored: StoredEvent) -> dict[str, Any]:
 def read_document(line: Line) -> ArchivedDocument:
     """Raises BadArchive, as all that read lines do."""
     with _meant("a document"):
-        name, position, base = line["document"], Position(int(line["position"])), None
+        name, position, base = line["document"], Position(_whole(line["position"])), None
         if (held := line.get("base")) is not None:
             base = Snapshot(
                 _str(name),
-                Position(int(held["position"])),
+                Position(_whole(held["position"])),
                 _bytes(held["update"]),
                 _bytes(held["state_vector"]),
-                float(held["time"]),
+                _time(held["time"]),
             )
         return ArchivedDocument(_str(name), position, base)
 
@@ -158,7 +159,7 @@ def read_document(line: Line) -> ArchivedDocument:
 def read_entry(line: Line, document: str) -> Entry:
     with _meant("an entry"):
         clients = tuple(
-            ClientRange(int(client), int(start), int(end), bool(introduced))
+            ClientRange(_whole(client), _whole(start), _whole(end), bool(introduced))
             for client, start, end, introduced in line["clients"]
         )
         edit = Edit(
@@ -166,31 +167,32 @@ def read_entry(line: Line, document: str) -> Entry:
             _bytes(line["update"]),
             _str(line["author"]),
             clients,
-            float(line["time"]),
-            int(line["connection"]),
+            _time(line["time"]),
+            _whole(line["connection"]),
             bool(line["offline"]),
         )
-        return Entry(Position(int(line["entry"])), edit)
+        return Entry(Position(_whole(line["entry"])), edit)
 
 
 def read_deletion(line: Line) -> Deletion:
     with _meant("a deletion"):
-        by, at = _str(line["by"]), float(line["at"])
+        by, at = _str(line["by"]), _time(line["at"])
         return Deletion(_str(line["document"]), by, at, bool(line["purged"]))
 
 
 def read_session(line: Line) -> ArchivedSession:
     with _meant("a session"):
         state = SessionState(_str(line["epoch"]), _str(line["state"]), _str(line["body"]))
-        acknowledged = {_str(key): int(value) for key, value in line["acknowledged"].items()}
-        top, truncated = int(line["top"]), int(line["truncated"])
+        acknowledged = {_str(key): _whole(value) for key, value in line["acknowledged"].items()}
+        top, truncated = _whole(line["top"]), _whole(line["truncated"])
         return ArchivedSession(_str(line["session"]), state, top, truncated, acknowledged)
 
 
 def read_event(line: Line) -> StoredEvent:
     with _meant("an event"):
         id_, kind, actor, data = (_str(line[key]) for key in ("id", "kind", "actor", "data"))
-        return StoredEvent(int(line["event"]), Event(id_, kind, actor, float(line["time"]), data))
+        event = Event(id_, kind, actor, _time(line["time"]), data)
+        return StoredEvent(_whole(line["event"]), event)
 
 
 @contextmanager
@@ -217,7 +219,20 @@ def _bytes(text: object) -> bytes:
 def _str(value: object) -> str:
     if not isinstance(value, str):
         raise BadArchive(f"a text was expected, not {value!r:.40}")
+    value.encode()  # JSON can write half a character, and no store can keep it
     return value
+
+
+def _whole(value: object) -> int:
+    """A position, an offset, a client id or a clock."""
+    if type(value) is not int or not 0 <= value < 2**53:
+        raise BadArchive(f"a whole number was expected, not {value!r:.40}")
+    return value
+
+
+def _time(value: Any) -> float:
+    to_milliseconds(float(value))  # raises ValueError for what no store takes for a time
+    return float(value)
 
 
 # -- the file
@@ -231,13 +246,13 @@ class ArchiveWriter:
         self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=6)
         self._told = dict(told)
         self._files: dict[str, dict[str, Any]] = {}
-        self.counts: Counter[str] = Counter()  # of lines, by what they begin with
+        self.counts: Counter[str] = Counter()  # of lines, by what they are
 
     @contextmanager
     def part(self, name: str) -> Iterator[_Lines]:
         """One of the files: its lines are written to what this gives."""
         with self._zip.open(name, "w", force_zip64=True) as file:
-            lines = _Lines(file, self.counts)
+            lines = _Lines(file, self.counts, "deletion" if name == DELETIONS else None)
             yield lines
         self._files[name] = {"sha256": lines.digest.hexdigest(), "bytes": lines.size}
 
@@ -250,11 +265,13 @@ class ArchiveWriter:
 
 
 class _Lines:
-    def __init__(self, file: IO[bytes], counts: Counter[str]) -> None:
+    def __init__(self, file: IO[bytes], counts: Counter[str], kind: str | None) -> None:
+        """``kind``: what all lines are; None: what each begins with."""
         self.digest = hashlib.sha256()
         self.size = 0
         self._file = file
         self._counts = counts
+        self._kind = kind
 
     def write(self, line: Line) -> None:
         text = json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n"
@@ -262,7 +279,7 @@ class _Lines:
         self._file.write(data)
         self.digest.update(data)
         self.size += len(data)
-        self._counts[next(iter(line))] += 1
+        self._counts[self._kind or next(iter(line))] += 1
 
 
 class ArchiveReader:
@@ -317,7 +334,7 @@ class ArchiveReader:
             while text := file.readline(MOST_LINE):
                 try:
                     line = json.loads(text)
-                except ValueError as error:
+                except (ValueError, RecursionError) as error:
                     raise BadArchive(f"{name} has a line that is no JSON: {error}") from error
                 if not isinstance(line, dict):
                     raise BadArchive(f"{name} has a line that is no object: {text[:40]!r}")
