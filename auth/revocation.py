@@ -16,6 +16,7 @@ All of it is in memory: who keeps revocations tells them again after a start.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from typing import Literal, NamedTuple
@@ -37,6 +38,7 @@ class Revocations:
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._revoked: dict[tuple[Kind, str], _Revoked] = {}
+        self._first_end = math.inf  # of one of them, at the soonest
 
     def __len__(self) -> int:
         return len(self._revoked)
@@ -47,10 +49,17 @@ class Revocations:
         ``until`` is when all these tokens have expired anyway. Of two revocations of the same, the
         later one holds. Both times are Unix time.
         """
-        now = self._clock()
-        self._revoked = {key: each for key, each in self._revoked.items() if each.until > now}
+        self._forget_old(self._clock())
         known = self._revoked.get((kind, value), _Revoked(at, until))
-        self._revoked[kind, value] = _Revoked(max(at, known.at), max(until, known.until))
+        until = max(until, known.until)
+        self._revoked[kind, value] = _Revoked(max(at, known.at), until)
+        self._first_end = min(self._first_end, until)
+
+    def _forget_old(self, now: float) -> None:
+        """It looks at them all, and only when there is one to forget: a start adds thousands."""
+        if now >= self._first_end:
+            self._revoked = {key: each for key, each in self._revoked.items() if each.until > now}
+            self._first_end = min((each.until for each in self._revoked.values()), default=math.inf)
 
     def covers(self, identity: Identity) -> bool:
         """Tell whether the token of an identity is revoked."""

@@ -27,6 +27,10 @@ CLOCKS = 20.0
 """Seconds that a token may live longer than its ``exp`` says: clocks differ."""
 
 
+_BEYOND = 0.002
+"""Seconds after which its moment has passed, rounded up as it is; whatever the clock does."""
+
+
 def verdict() -> Verdict:
     """How a connection ends whose token was revoked."""
     return Verdict.at_once(TokenRevoked())
@@ -76,7 +80,7 @@ class Revoking:
         """
         revocation = revoked_now(kind, value, by, self._token_seconds)
         await to_the_end(self._tasks, lambda: self._revoke(revocation))
-        await anyio.sleep(max(0.0, revocation.at - time.time()) + 0.001)
+        await anyio.sleep(_BEYOND)
         return revocation
 
     async def _revoke(self, revocation: Revocation) -> None:
