@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 from typing import Annotated
 
@@ -116,6 +117,7 @@ def serve(
         if not given[several]:
             del given[several]
     settings = options.settings(config, **given)
+    gc.disable()  # a quarter of the time that the imports take; serving.run enables it again
     from sync.cli.running import run  # the server takes a second to import; others need none of it
 
     run(settings)

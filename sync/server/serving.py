@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import resource
 import signal
 import socket
@@ -111,6 +112,8 @@ def run(main: Callable[[asyncio.Event], Coroutine[Any, Any, int]], settings: Set
     acknowledged is on disk.
     """
     _limit_memory(settings.memory_limit)
+    gc.freeze()  # what was imported stays: looking at it again would hold the loop for 50 ms
+    gc.enable()
     sys.setswitchinterval(SWITCH_SECONDS)
     code: list[int] = []
     finished = threading.Event()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import ssl
@@ -105,6 +106,7 @@ def the_same_signals() -> Any:
     yield
     for number, handler in before:
         signal.signal(number, handler)
+    gc.unfreeze()
 
 
 def send_soon(number: int, times: int = 1) -> Callable[[], None]:
@@ -154,3 +156,17 @@ def test_it_runs_on_a_deep_stack_and_not_in_the_main_thread(settings: Settings) 
     serving.run(main, settings)
     assert threads[0] is not threading.main_thread()
     assert threads[0].daemon
+
+
+def test_no_collection_looks_at_what_was_imported(settings: Settings) -> None:
+    frozen: list[tuple[int, bool]] = []
+
+    async def main(_stop: asyncio.Event) -> int:
+        frozen.append((gc.get_freeze_count(), gc.isenabled()))
+        return 0
+
+    gc.disable()  # as the command does
+    serving.run(main, settings)
+    (count, enabled), *_ = frozen
+    assert count > 10_000
+    assert enabled
