@@ -80,6 +80,7 @@ _REF = "#/components/schemas/{model}"
 _METHODS = ["GET", "POST", "PUT", "DELETE"]
 _ASKED = ["Authorization", "Content-Type", "Idempotency-Key", "Last-Event-ID", "If-None-Match"]
 _TOLD = ["Location", "ETag", "Retry-After", "WWW-Authenticate"]
+_TOLD += [document_edits.POSITION_HEADER, document_edits.NOTE_HEADER]
 
 _ABOUT = """\
 Sessions in which people evaluate AI agents together, the log of what happens in them, and tickets.
