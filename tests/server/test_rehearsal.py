@@ -18,12 +18,14 @@ from sync.core.errors import MalformedMessage, Overloaded
 from sync.core.room import RoomLimits
 from sync.core.yprotocol import update_frame
 from sync.server import rehearsal as rehearsal_module
+from sync.server.connection import EXPIRED, Verdict
 from sync.server.loader import Loader
 from sync.server.rehearsal import LARGE, Rehearsal, _Trial, _try_update, is_large
 from tests.server.parts import (
     DRAFT,
     TroubledStore,
     an_edit,
+    eventually,
     identity,
     open_office,
     stored_answers,
@@ -97,7 +99,7 @@ async def test_a_worker_that_ended_while_idle_is_replaced() -> None:
 async def test_one_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     rehearsal = Rehearsal(deadline=0.3)
     monkeypatch.setattr(rehearsal_module, "_try_update", never_end)
-    with pytest.raises(MalformedMessage, match="too long"), anyio.fail_after(5):
+    with pytest.raises(MalformedMessage, match="too long"), anyio.fail_after(8):
         await rehearsal.inspect(b"\x00\x00", 64, b"\x00\x00")
 
 
@@ -148,12 +150,16 @@ async def test_a_large_update_by_way_of_the_room() -> None:
 async def test_a_client_that_goes_while_its_update_is_tried(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Its token expires in the middle: the worker is ended, the room in order."""
+    """The worker is ended, the room in order."""
     monkeypatch.setattr(rehearsal_module, "_try_update", never_end)
     async with open_office() as office:
-        alice = await office.join(identity(ttl=0.3))
+        alice = await office.join()
         await alice.put("large", BIG)
-        assert (await alice.ended(within=5)).code == 4401
+        await eventually(lambda: office.hub._rehearsal._trying.borrowed_tokens == 1)
+        [connection] = office.hub.connections
+        office.hub.end(connection, Verdict(4401, EXPIRED))
+        assert (await alice.ended()).code == 4401
+        await eventually(lambda: office.hub._rehearsal._trying.borrowed_tokens == 0)
         bob = await office.join(identity("bob"))
         await bob.put("q", 1)
         await bob.saved()
