@@ -18,11 +18,10 @@ from sync.core.guard import (
     EMBED,
     FORMAT,
     GC,
-    ORIGIN,
     PARENT_SUB,
     REF,
-    RIGHT_ORIGIN,
     STRING,
+    TYPE,
     XML_ELEMENT,
     XML_TEXT,
     Inspection,
@@ -79,13 +78,10 @@ def _render(replica: Replica, name: str, kind: RootKind) -> object:
 class _Roots(Inspection):
     """A reading that notes which root every item stands in, and with what content."""
 
-    __slots__ = ("_above", "_ends", "_found", "_pending", "_ref", "_root", "_xml")
+    __slots__ = ("_above", "_ends", "_found", "_pending")
 
     def __init__(self, data: bytes) -> None:
         super().__init__(data)
-        self._root: str | None = None  # the root that the item being read names
-        self._ref: _Id | None = None  # the first item that the item being read refers to
-        self._xml = False  # the item being read holds an XML type
         self._found: dict[str, RootKind | None] = {}
         self._pending: list[tuple[_Id, int]] = []  # items that name no root, with their content
         # client -> the ends of its items, and for each what tells its root: a name or another item
@@ -100,42 +96,28 @@ class _Roots(Inspection):
         return {name: kind or ARRAY for name, kind in self._found.items()}
 
     def _item(self, info: int) -> int:
-        self._root = self._ref = None
-        self._xml = False
         length = super()._item(info)
-        content_ref = _XML_CHILD if self._xml else info & REF
-        above = self._stands_in(info)
+        content_ref = info & REF
+        if content_ref == TYPE and XML_ELEMENT <= self.kind <= XML_TEXT:
+            content_ref = _XML_CHILD
+        above = self._stands_in()
         self._ends.setdefault(self.client, []).append(self.clock + length)
         self._above.setdefault(self.client, []).append(above)
         if isinstance(above, str):
-            self._note(above, content_ref, keyed=bool(info & PARENT_SUB))
+            self._note(above, content_ref, keyed=self.key is not None)
         elif above is not None and not info & PARENT_SUB:
             self._pending.append((above, content_ref))
         return length
 
-    def _stands_in(self, info: int) -> str | _Id | None:
-        """What tells the root of the item just read: a name, or the item next to it."""
-        if self._root is not None:
-            return self._root
-        # An item with neighbours stands in the same type as they. One whose parent is an item
-        # stands inside that, and so not directly in a root.
-        return self._ref if info & (ORIGIN | RIGHT_ORIGIN) else None
+    def _stands_in(self) -> str | _Id | None:
+        """What tells the root of the item just read: a name, or the item next to it.
 
-    def _root_name(self) -> None:
-        self._root = self._string().decode()
-
-    def _reference(self) -> _Id:
-        at = self.at
-        if self._ref is None:
-            self._ref = (self._uint(), self._uint())
-            self.at = at
-        return super()._reference()
-
-    def _type(self) -> int:
-        at = self.at
-        self._xml = XML_ELEMENT <= self._uint() <= XML_TEXT
-        self.at = at
-        return super()._type()
+        An item with neighbours stands in the same type as they. One whose parent is an item stands
+        inside that, and so not directly in a root.
+        """
+        if isinstance(self.parent, bytes):
+            return self.parent.decode()
+        return self.origin or self.right
 
     def _note(self, root: str, content_ref: int, *, keyed: bool) -> None:
         kind = _kind(content_ref, keyed=keyed)

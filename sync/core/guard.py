@@ -51,6 +51,9 @@ class Inspection:
     """One reading of one update: a cursor and the footprint so far.
 
     :mod:`sync.core.content` reads more out of an update by overriding what it wants to hear of.
+    Of an item that was read it knows, where its bytes tell them, its neighbours ``origin`` and
+    ``right``, its ``parent`` (the name of a root as bytes, or an id) and its ``key``; and of one
+    that holds a type the ``kind`` of that. ``content`` is the first byte of what it holds.
     """
 
     __slots__ = (
@@ -58,10 +61,16 @@ class Inspection:
         "at",
         "client",
         "clock",
+        "content",
         "data",
         "deleted",
         "end",
+        "key",
+        "kind",
         "needs",
+        "origin",
+        "parent",
+        "right",
         "structs",
         "types",
         "writes",
@@ -79,6 +88,11 @@ class Inspection:
         self.deleted: list[tuple[int, int, int]] = []
         self.astral = False
         self.types = 0
+        self.origin: tuple[int, int] | None = None
+        self.right: tuple[int, int] | None = None
+        self.parent: bytes | tuple[int, int] | None = None
+        self.key: bytes | None = None
+        self.kind = self.content = 0
 
     def run(self, max_clients: int) -> Footprint:
         count = self._uint()
@@ -146,14 +160,14 @@ class Inspection:
 
     def _item(self, info: int) -> int:
         """Read an item behind its info byte; return its length in clocks."""
-        if info & ORIGIN:
-            left = self._reference()
-            if info & RIGHT_ORIGIN and self._reference() == left:
-                raise _bad("an item between another one and itself")
-        elif info & RIGHT_ORIGIN:
-            self._reference()
-        else:
+        self.origin = self._reference() if info & ORIGIN else None
+        self.right = self._reference() if info & RIGHT_ORIGIN else None
+        self.parent = self.key = None
+        if self.origin is None and self.right is None:
             self._parent(info)
+        elif self.origin == self.right:
+            raise _bad("an item between another one and itself")
+        self.content = self.at
         ref = info & REF
         if ref == STRING:
             return self._text_length()
@@ -197,20 +211,17 @@ class Inspection:
     def _parent(self, info: int) -> None:
         kind = self._uint()
         if kind == 1:
-            self._root_name()
+            self.parent = self._string()
         elif kind == 0:
-            self._reference()
+            self.parent = self._reference()
         else:
             raise _bad("a parent that is neither a name nor an id")
         if info & PARENT_SUB:
-            self._string()
-
-    def _root_name(self) -> None:
-        self._string()
+            self.key = self._string()
 
     def _type(self) -> int:
         self.types += 1
-        kind = self._uint()
+        self.kind = kind = self._uint()
         if kind in (XML_ELEMENT, XML_HOOK):
             self._string()
         elif kind > XML_TEXT:

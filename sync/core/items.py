@@ -18,10 +18,7 @@ from sync.core.guard import (
     DOC,
     EMBED,
     GC,
-    ORIGIN,
-    PARENT_SUB,
     REF,
-    RIGHT_ORIGIN,
     STRING,
     TYPE,
     XML_ELEMENT,
@@ -151,23 +148,21 @@ class _Reading(Inspection):
         return length
 
     def _item(self, info: int) -> int:
-        start = self.at
-        origin: Clock | None = None
-        right: Clock | None = None
-        parent: str | Clock | None = None
-        key: str | None = None
-        if info & ORIGIN:
-            origin = (self._uint(), self._uint())
-        if info & RIGHT_ORIGIN:
-            right = (self._uint(), self._uint())
-        if not info & (ORIGIN | RIGHT_ORIGIN):
-            named = self._uint() == 1
-            parent = self._string().decode() if named else (self._uint(), self._uint())
-            key = self._string().decode() if info & PARENT_SUB else None
-        at, self.at = self.at, start
         length = super()._item(info)
-        end = self.clock + length
-        self._note(Item(self.client, self.clock, end, origin, right, parent, key, info & REF, at))
+        parent = self.parent
+        self._note(
+            Item(
+                self.client,
+                self.clock,
+                self.clock + length,
+                self.origin,
+                self.right,
+                parent.decode() if isinstance(parent, bytes) else parent,
+                None if self.key is None else self.key.decode(),
+                info & REF,
+                self.content,
+            )
+        )
         return length
 
     def _note(self, item: Item) -> None:

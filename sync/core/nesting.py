@@ -12,7 +12,7 @@ from bisect import bisect_right
 from collections.abc import Mapping
 
 from sync.core.errors import MalformedMessage
-from sync.core.guard import ORIGIN, RIGHT_ORIGIN, Inspection
+from sync.core.guard import Inspection
 
 MAX_NESTING = 256
 
@@ -106,15 +106,10 @@ class _Reading(Inspection):
         self.items: _Items = {}
 
     def _item(self, info: int) -> int:
-        at = self.at
-        above: _Clock | None = None
-        levels = 0
-        if info & (ORIGIN | RIGHT_ORIGIN):
-            above = (self._uint(), self._uint())  # it stands in the same type as its neighbour
-        elif self._uint() == 0:
-            above, levels = (self._uint(), self._uint()), 1  # it stands inside that one
-        self.at = at
         length = super()._item(info)
+        above, levels = self.origin or self.right, 0  # it stands in the same type as its neighbour
+        if isinstance(self.parent, tuple):
+            above, levels = self.parent, 1  # it stands inside that one
         here = self.items.setdefault(self.client, [])
         here.append((self.clock, self.clock + length, above, levels))
         return length

@@ -16,7 +16,7 @@ import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from sync.core.guard import ORIGIN, RIGHT_ORIGIN, Inspection
+from sync.core.guard import Inspection
 from sync.core.wire import encode_string
 
 _Clock = tuple[int, int]  # client, clock
@@ -72,14 +72,13 @@ class _Reading(Inspection):
         self.halves: set[_Clock] = set()
 
     def _item(self, info: int) -> int:
-        at = self.at
-        if info & ORIGIN:
-            client, clock = self._uint(), self._uint()
+        length = super()._item(info)
+        if self.origin is not None:
+            client, clock = self.origin
             self.cuts.add((client, clock + 1))  # it stands after that clock
-        if info & RIGHT_ORIGIN:
-            self.cuts.add((self._uint(), self._uint()))  # and before this one
-        self.at = at
-        return super()._item(info)
+        if self.right is not None:
+            self.cuts.add(self.right)  # and before this one
+        return length
 
     def _text_length(self) -> int:
         at = self.at
