@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import secrets
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import merge
-from itertools import takewhile
+from itertools import islice, takewhile
 
 from persistence.checks import (
     check_advance,
@@ -128,10 +129,13 @@ class MemoryStore:
         found, deleted = self._find(document)
         return found.load(deleted) if found else _nothing(document, deleted)
 
-    async def heads(self, prefix: str = "") -> list[Head]:
+    async def heads(
+        self, prefix: str = "", *, after: str = "", limit: int | None = None
+    ) -> list[Head]:
         self._check_open()
-        found = [self._find(name) for name in sorted(self._documents) if name.startswith(prefix)]
-        return [one.summed_up(deleted) for one, deleted in found if one]
+        listed = sorted(name for name in self._documents if name.startswith(prefix))
+        found = (self._find(name) for name in listed[bisect_right(listed, after) :])
+        return list(islice((one.summed_up(by) for one, by in found if one), limit))
 
     async def head(self, document: str) -> Head | None:
         self._check_open()
@@ -174,11 +178,11 @@ class MemoryStore:
         if found.snapshot is None or found.snapshot.position < snapshot.position:
             found.compact(_kept(snapshot))
 
-    async def thin(self, document: str, before: float) -> int:
+    async def thin(self, document: str, before: float, *, until: int | None = None) -> int:
         self._check_open()
         horizon = _rounded(before)
         found = self._documents.get(document)
-        return found.thin(horizon) if found else 0
+        return found.thin(horizon, until) if found else 0
 
     async def rebase(self, base: Snapshot) -> None:
         self._check_open()

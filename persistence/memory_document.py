@@ -108,11 +108,15 @@ class Document:
         self.base = self._begin() or self.base
         self.snapshot = snapshot
 
-    def thin(self, horizon: float) -> int:
+    def thin(self, horizon: float, until: int | None) -> int:
         """Remove old history; see :meth:`persistence.store.Store.thin`."""
         covered = self.snapshot.position if self.snapshot else NOWHERE
+        begins = {one.position for one in (self.snapshot, self.base) if one}
+        if until is not None and until not in begins:
+            return 0
+        last = covered if until is None else min(covered, until)
         old = takewhile(
-            lambda entry: entry.position <= covered and entry.edit.received_at < horizon,
+            lambda entry: entry.position <= last and entry.edit.received_at < horizon,
             self.entries,
         )
         removed = self.remove_first(len(list(old)))

@@ -304,10 +304,14 @@ class Reader(Protocol):
         Raises StoreUnavailable.
         """
 
-    async def heads(self, prefix: str = "") -> list[Head]:
-        """List the documents whose name starts with ``prefix``, ordered by name.
+    async def heads(
+        self, prefix: str = "", *, after: str = "", limit: int | None = None
+    ) -> list[Head]:
+        """List the documents whose name starts with ``prefix``, ordered by name (by code point).
 
-        Deleted ones too, unless they are purged.
+        Deleted ones too, unless they are purged. Only those behind the name ``after``, and at most
+        ``limit``: fewer are the end of the list. A page takes a time that does not grow with the
+        database.
 
         The prefix is literal and case-sensitive. Where the row of a document is damaged, its line
         is added up from the entries that are left.
@@ -497,13 +501,16 @@ class Store(Reader, Protocol):
         retention removed, it would stand for them without having them.
         """
 
-    async def thin(self, document: str, before: float) -> int:
+    async def thin(self, document: str, before: float, *, until: int | None = None) -> int:
         """Remove the beginning of a document's history: a bounded part of it, as one transaction.
 
         Removed are its first entries up to the first that was received at ``before`` or later, or
         that its snapshot does not contain. Returns how many; 0 when none is left to remove. The
         current state stays: without a snapshot that is sound in this very transaction, nothing is
         removed. Appends go first between two calls, so call until 0.
+        With ``until``, none behind that position, and none at all unless the document's base or
+        its snapshot stands right there: so history begins where it was chosen to, whatever was
+        written since.
         Raises StoreUnavailable; the same call may be repeated.
         """
 
@@ -511,11 +518,11 @@ class Store(Reader, Protocol):
         """Keep what a document was at a position, in the place of an earlier base.
 
         It is what history begins with once the entries up to there are thinned; call it before
-        :meth:`thin`, with a snapshot at the last entry that thin will remove, taken (``taken_at``)
-        when that was received. One that is not newer than the sound base that is there is ignored.
-        The caller has verified that it can be imported again. Where thin leaves nothing between a
-        base and the snapshot, or removes entries behind the base, the base goes; and a snapshot
-        that history begins with becomes the base when another takes its place.
+        :meth:`thin` (``until`` there), with a snapshot at the last entry that thin will remove,
+        taken (``taken_at``) when that was received. One that is not newer than the sound base that
+        is there is ignored. The caller has verified that it can be imported again. Where thin
+        leaves nothing between a base and the snapshot, or removes entries behind the base, the base
+        goes; and a snapshot that history begins with becomes the base when another takes its place.
         Raises StoreUnavailable; ValueError as :meth:`compact` does.
         """
 

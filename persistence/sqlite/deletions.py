@@ -8,6 +8,7 @@ bit removes nothing.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import replace
 
 from persistence.past import MOST_PURGED
@@ -15,6 +16,7 @@ from persistence.sqlite import meta
 from persistence.sqlite.repair_mend import mended
 from persistence.sqlite.rows import Document, Row, Tally
 from persistence.sqlite.seals import MISFITS, legible, seal_texts
+from persistence.sqlite.statements import Lookup
 from persistence.store import Deletion, to_milliseconds
 
 COLUMNS = 'document, "by", at, purged, checksum'
@@ -34,6 +36,8 @@ _REMOVE_ASIDE = """
     DELETE FROM quarantine WHERE name = ? AND source IN
     ('entries', 'tallies', 'snapshots', 'bases')"""
 _COUNT_ASIDE = "SELECT count(*) FROM quarantine WHERE name = ? AND source = 'entries'"
+
+_some = Lookup("deletions", "document", COLUMNS)
 
 _LAST = 2**63 - 1  # the highest position that SQLite can hold
 
@@ -73,6 +77,11 @@ def read_all(connection: sqlite3.Connection) -> list[Deletion]:
     """List them; see :meth:`persistence.store.Reader.deletions`."""
     found = (open_deletion(row)[0] for row in connection.execute(_ALL))
     return sorted(found, key=lambda one: one.document)
+
+
+def read_some(connection: sqlite3.Connection, documents: Sequence[str]) -> list[Deletion]:
+    """List those of some documents."""
+    return [open_deletion(row)[0] for row in _some(connection, documents)]
 
 
 def delete(connection: sqlite3.Connection, deletion: Deletion) -> bool:

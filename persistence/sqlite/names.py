@@ -24,11 +24,14 @@ _COPIES = """
 _BY_ID = f"SELECT {NAME_COLUMNS} FROM names WHERE id = ?"  # noqa: S608 -- our own names
 _BY_ID_ELSEWHERE = f"SELECT {NAME_COLUMNS} FROM ids WHERE id = ?"  # noqa: S608
 _ALL = "SELECT id, kind, name, checksum FROM {} NOT INDEXED"
-_WITHIN = "SELECT id, kind, name, checksum FROM {} WHERE kind = 1 AND name >= ? AND name < ?"
+_WITHIN = """
+    SELECT id, kind, name, checksum FROM {} WHERE kind = 1 AND name >= ? AND name < ? AND name > ?
+    ORDER BY name LIMIT ?"""
 _LAST = """
     SELECT max(id) FROM (SELECT max(id) AS id FROM names WHERE id < ?1
     UNION ALL SELECT max(id) FROM ids WHERE id < ?1)"""
 
+_TABLES = ("ids", "names")
 _LAST_CHARACTER = chr(0x10FFFF)
 _SURROGATES = range(0xD800, 0xE000)  # code points that are no characters
 
@@ -80,31 +83,48 @@ def last_id(connection: sqlite3.Connection) -> int:
     return last or 0
 
 
-def documents(connection: sqlite3.Connection, prefix: str = "") -> dict[int, Document]:
-    """Return all documents whose names are sound in one place and begin so, by id.
-
-    With a prefix they are looked for by their names, in both tables: where a damaged key ends the
-    search in one of them, the other still has those behind it.
-    """
-    after = _behind_all(prefix)
-    sql, bounds = (_WITHIN, (prefix, after)) if prefix and after else (_ALL, ())
+def documents(connection: sqlite3.Connection) -> dict[int, Document]:
+    """Return all documents whose names are sound in one place, by id."""
     found: dict[int, Document] = {}
-    for table in ("ids", "names"):
-        for each in connection.execute(sql.format(table), bounds):
+    for table in _TABLES:
+        for each in connection.execute(_ALL.format(table)):
             if each[1] == Kind.DOCUMENT and each[0] not in found and _is_sound(each):
-                document = Document.of(each[0], each[2].decode())
-                if document.name.startswith(prefix):
-                    found[document.id] = document
+                found[each[0]] = Document.of(each[0], each[2].decode())
     return found
 
 
-def _behind_all(prefix: str) -> str | None:
-    """The first text behind all that begin with a prefix, as SQLite orders them: by code point."""
+def documents_within(
+    connection: sqlite3.Connection, prefix: str, after: str, limit: int
+) -> tuple[dict[int, Document], str | None]:
+    """Return the first documents behind the name ``after`` that begin with ``prefix``, by id.
+
+    At most ``limit`` of them (-1: all); and the name that the next ones stand behind, None where
+    there are no more. They are looked for by their names, in both tables: where a damaged key ends
+    the search in one of them, the other still has those behind it.
+    """
+    found: dict[int, Document] = {}
+    ends: list[str] = []
+    for table in _TABLES:
+        rows = connection.execute(_WITHIN.format(table), (*span(prefix), after, limit)).fetchall()
+        sound = [Document.of(row[0], row[2].decode()) for row in rows if _is_sound(row)]
+        found |= {document.id: document for document in sound}
+        if len(rows) == limit and sound:
+            ends.append(sound[-1].name)
+    end = min(ends, default=None)  # behind it, one of them may not have been asked for
+    return {i: each for i, each in found.items() if end is None or each.name <= end}, end
+
+
+def span(prefix: str) -> tuple[str, str | bytes]:
+    """Between which values the names stand that begin so: from the first on, before the second.
+
+    SQLite orders texts by code point, and blobs behind all texts.
+    """
     kept = prefix.rstrip(_LAST_CHARACTER)
     if not kept:
-        return None
+        return prefix, b""
     following = ord(kept[-1]) + 1
-    return kept[:-1] + chr(following if following != _SURROGATES.start else _SURROGATES.stop)
+    character = chr(following if following != _SURROGATES.start else _SURROGATES.stop)
+    return prefix, kept[:-1] + character
 
 
 def document(connection: sqlite3.Connection, id_: int) -> Document | None:

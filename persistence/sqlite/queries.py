@@ -64,6 +64,9 @@ TORN = "one of its two copies is damaged"
 FAR = 2**63 - 1
 """No position is behind it."""
 
+_FEW, _MANY = 100, 1_000
+"""Documents that are read together for a page of the list: some may be purged."""
+
 
 @contextmanager
 def one_moment(connection: sqlite3.Connection) -> Iterator[None]:
@@ -286,24 +289,50 @@ def behind(connection: sqlite3.Connection, some: Collection[int] | None = None) 
     return [id_ for id_ in json.loads(found) if isinstance(id_, int)]
 
 
-def heads(connection: sqlite3.Connection, authors: Authors, prefix: str = "") -> list[Head]:
+def heads(
+    connection: sqlite3.Connection,
+    authors: Authors,
+    prefix: str = "",
+    after: str = "",
+    limit: int | None = None,
+) -> list[Head]:
     """List documents; see :meth:`persistence.store.Reader.heads`. Raises sqlite3.Error.
 
-    With a prefix it reads no other documents.
+    It reads no documents but those of the list.
     """
     with one_moment(connection):
-        documents = names.documents(connection, prefix)
-        some = documents.keys() if prefix else None
-        tallies = _sound_tallies(connection, documents, some)
-        deleted = {one.document: one for one in deletions.read_all(connection)}
-        for id_ in (documents.keys() - tallies.keys()) | set(behind(connection, some)):
-            if id_ in documents:
-                tallies[id_], _ = current_tally(connection, authors, documents[id_])
-        found = [
-            _as_head(tally, authors, deleted.get(tally.document.name))
-            for tally in sorted(tallies.values(), key=lambda tally: tally.document.name)
-        ]
-        return [one for one in found if one is not None]
+        if not prefix and not after and limit is None:
+            return _heads(connection, authors, names.documents(connection), everything=True)
+        found: list[Head] = []
+        end: str | None = after
+        while end is not None and (limit is None or len(found) < limit):
+            page = -1 if limit is None else min(max(limit - len(found), _FEW), _MANY)
+            documents, end = names.documents_within(connection, prefix, end, page)
+            found += _heads(connection, authors, documents, everything=False)
+        return found[:limit]
+
+
+def _heads(
+    connection: sqlite3.Connection,
+    authors: Authors,
+    documents: dict[int, Document],
+    *,
+    everything: bool,
+) -> list[Head]:
+    some = None if everything else documents.keys()
+    tallies = _sound_tallies(connection, documents, some)
+    named = sorted(documents.values(), key=lambda document: document.name)
+    deleted = (
+        deletions.read_all(connection)
+        if everything
+        else deletions.read_some(connection, [document.name for document in named])
+    )
+    deletion = {one.document: one for one in deleted}
+    for id_ in (documents.keys() - tallies.keys()) | set(behind(connection, some)):
+        if id_ in documents:
+            tallies[id_], _ = current_tally(connection, authors, documents[id_])
+    found = (_as_head(tallies[one.id], authors, deletion.get(one.name)) for one in named)
+    return [one for one in found if one is not None]
 
 
 def head(connection: sqlite3.Connection, authors: Authors, name: str) -> Head | None:

@@ -67,8 +67,8 @@ class FileReader:
     def load(self, document: str) -> StoredDocument:
         return self._read(lambda opened: queries.load(*opened, document))
 
-    def heads(self, prefix: str) -> list[Head]:
-        return self._read(lambda opened: queries.heads(*opened, prefix))
+    def heads(self, prefix: str, after: str = "", limit: int | None = None) -> list[Head]:
+        return self._read(lambda opened: queries.heads(*opened, prefix, after, limit))
 
     def history(self, document: str, after: int, limit: int) -> History:
         return self._read(lambda opened: history.history(*opened, document, after, limit))

@@ -51,8 +51,10 @@ class SqliteReader:
     async def load(self, document: str) -> StoredDocument:
         return await self._reading.run(lambda: self._reader.load(document))
 
-    async def heads(self, prefix: str = "") -> list[Head]:
-        return await self._reading.run(lambda: self._reader.heads(prefix))
+    async def heads(
+        self, prefix: str = "", *, after: str = "", limit: int | None = None
+    ) -> list[Head]:
+        return await self._reading.run(lambda: self._reader.heads(prefix, after, limit))
 
     async def history(self, document: str, after: int = 0, limit: int = 1_000) -> History:
         return await self._reading.run(lambda: self._reader.history(document, after, limit))
@@ -151,8 +153,8 @@ class SqliteStore(SqliteReader):
     async def compact(self, snapshot: Snapshot) -> None:
         await self._writing.run(lambda: self._writer.compact(snapshot))
 
-    async def thin(self, document: str, before: float) -> int:
-        return await self._writing.run(lambda: self._writer.thin(document, before))
+    async def thin(self, document: str, before: float, *, until: int | None = None) -> int:
+        return await self._writing.run(lambda: self._writer.thin(document, before, until))
 
     async def rebase(self, base: Snapshot) -> None:
         await self._writing.run(lambda: self._writer.rebase(base))

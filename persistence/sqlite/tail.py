@@ -11,24 +11,26 @@ from collections.abc import Iterator
 
 from persistence.past import take_tail
 from persistence.sqlite import meta, names, queries
-from persistence.sqlite.names import Authors
-from persistence.sqlite.queries import one_moment
+from persistence.sqlite.names import Authors, span
+from persistence.sqlite.queries import FAR, one_moment
 from persistence.sqlite.rows import ENTRY_COLUMNS, Document, open_entry
 from persistence.store import NOWHERE, Entry, Position
 
 PAGE = 1_000
-"""Entries that are looked for together."""
+"""Entries, and positions, that are looked for together."""
+
+_WIDER = 4
 
 _DOCUMENTS = "SELECT document AS id FROM tallies"
-_DOCUMENTS_OF = """
-    SELECT id FROM ids WHERE kind = 1 AND name >= ?3 AND substr(name, 1, length(?3)) = ?3"""
+_DOCUMENTS_WITHIN = "SELECT id FROM ids WHERE kind = 1 AND name >= ?4 AND name < ?5"
 _KEYS = """
     SELECT entries.document, entries.position FROM ({}) AS some
-    CROSS JOIN entries ON entries.document = some.id AND entries.position > ?1
+    CROSS JOIN entries ON entries.document = some.id
+        AND entries.position > ?1 AND entries.position <= ?2
     WHERE some.id NOT IN (
         SELECT ids.id FROM deletions JOIN ids ON ids.kind = 1 AND ids.name = deletions.document
         WHERE deletions.purged = 1)
-    ORDER BY entries.position LIMIT ?2"""
+    ORDER BY entries.position LIMIT ?3"""
 _ENTRY = f"SELECT {ENTRY_COLUMNS} FROM entries WHERE document = ? AND position = ?"  # noqa: S608
 _NEWEST = """
     SELECT entries.document, entries.position FROM tallies
@@ -77,14 +79,30 @@ def _behind(
     connection: sqlite3.Connection, authors: Authors, after: int, prefix: str, page: int
 ) -> Iterator[Entry]:
     sound = _Sound(connection, authors)
-    sql = _KEYS.format(_DOCUMENTS_OF if prefix else _DOCUMENTS)  # our own names
-    while keys := connection.execute(sql, (after, page, prefix)[: 3 if prefix else 2]).fetchall():
-        for id_, position in keys:
-            if (entry := sound(id_, position)) is not None:
-                yield entry
-            after = position
+    for id_, position in _keys(connection, after, prefix, page):
+        if (entry := sound(id_, position)) is not None:
+            yield entry
+
+
+def _keys(
+    connection: sqlite3.Connection, after: int, prefix: str, page: int
+) -> Iterator[tuple[int, int]]:
+    """Give the keys of entries in the order of their positions, found and sorted page by page.
+
+    Positions follow each other, so that a page is looked for among the next ones only: to find the
+    first of all that are behind, each of them would have to be sorted. Where few or none are of
+    these documents, more are looked through together, and at last all.
+    """
+    sql = _KEYS.format(_DOCUMENTS_WITHIN if prefix else _DOCUMENTS)  # our own names
+    bounds = span(prefix) if prefix else ()
+    width = PAGE
+    while after < FAR:
+        until = min(after + width, FAR)
+        keys = connection.execute(sql, (after, until, page, *bounds)).fetchall()
+        yield from keys
+        after = keys[-1][1] if len(keys) == page else until
         if len(keys) < page:
-            return
+            width = width * _WIDER if keys else FAR
 
 
 class _Sound:

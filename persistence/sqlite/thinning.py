@@ -39,7 +39,9 @@ _FIRST_EVENTS = """
 _REMOVE_EVENTS = "DELETE FROM session_events WHERE session = ? AND offset <= ?"
 
 
-def thin(connection: sqlite3.Connection, tally: Tally, before: int) -> tuple[Tally, int]:
+def thin(
+    connection: sqlite3.Connection, tally: Tally, before: int, until: int | None
+) -> tuple[Tally, int]:
     """Remove the oldest entries of a document; return what is left, and how many went.
 
     Only what a snapshot contains that is sound at this moment: it is all that is left of them. The
@@ -48,7 +50,13 @@ def thin(connection: sqlite3.Connection, tally: Tally, before: int) -> tuple[Tal
     snapshot = queries.find_snapshot(connection, tally.document)
     if snapshot is None:
         return tally, 0
-    bounds = (tally.document.id, snapshot.position, MOST_ENTRIES, before)
+    last = snapshot.position
+    if until is not None and until != last:
+        base = queries.find_base(connection, tally.document)
+        if base is None or base.position != until:
+            return tally, 0
+        last = min(base.position, last)
+    bounds = (tally.document.id, last, MOST_ENTRIES, before)
     [(cut, removed, size)] = connection.execute(_OLDEST, bounds)
     if not removed:
         return tally, 0

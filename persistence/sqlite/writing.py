@@ -152,7 +152,7 @@ class FileWriter:
                 ledger.rewritten(changed)
                 self._log_pages += len(snapshot.update) // _PAGE + 1
 
-    def thin(self, document: str, before: float) -> int:
+    def thin(self, document: str, before: float, until: int | None = None) -> int:
         """Remove old history; see :meth:`persistence.store.Store.thin`."""
         horizon = to_milliseconds(before)
         with translated(self.path):
@@ -161,7 +161,7 @@ class FileWriter:
             if tally is None or not tally.snapshot:
                 return 0
             with self._transaction(connection):
-                left, removed = thinning.thin(connection, tally, horizon)
+                left, removed = thinning.thin(connection, tally, horizon, until)
                 if removed:
                     _write_tallies(connection, tally_row(left), ledger.last)
             if removed:

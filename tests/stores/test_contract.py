@@ -13,6 +13,7 @@ from persistence.memory import MemoryStore
 from persistence.store import (
     NOWHERE,
     ClientRange,
+    Deletion,
     Edit,
     Entry,
     Head,
@@ -129,6 +130,33 @@ async def test_everything_of_an_edit_is_kept(store: Store) -> None:
     batch = [edit(clients=clients), edit(clients=()), edit(author=""), edit(received_at=-0.0)]
     await store.append(batch)
     await assert_holds(store, entries(1, batch))
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 100])
+async def test_pages_of_the_list_are_the_list(store: Store, limit: int) -> None:
+    await store.append([edit(name) for name in NAMES])
+    for name in NAMES[::3]:
+        await store.delete(Deletion(name, "root", NOON))
+        await store.purge(name)
+    for prefix in ("", "a"):
+        found: list[Head] = []
+        while page := await store.heads(
+            prefix, after=found[-1].document if found else "", limit=limit
+        ):
+            assert len(page) <= limit
+            found += page
+        assert found == await store.heads(prefix)
+    assert len(await store.heads()) < len(NAMES)
+
+
+async def test_a_page_of_the_list_begins_behind_any_name(store: Store) -> None:
+    await store.append([edit(name) for name in ("a", "b", "ba", "c")])
+    listed = await store.heads()
+    assert await store.heads(after="ab") == listed[1:]
+    assert await store.heads(after="b", limit=1) == listed[2:3]
+    assert await store.heads("b", after="a") == listed[1:3]
+    assert await store.heads("b", after="c", limit=9) == []
+    assert await store.heads(limit=0) == []
 
 
 async def test_heads_add_up(store: Store) -> None:

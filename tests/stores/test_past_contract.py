@@ -255,6 +255,33 @@ async def test_whatever_retention_does_the_past_stays_what_it_was(
             assert await store.position_at(name, times[then]) == then
 
 
+async def test_history_begins_where_it_was_chosen_to(store: Store) -> None:
+    """Though a newer snapshot, which contains more old entries, was written since."""
+    await append_between_others(store, 5)
+    await store.compact(snapshot(5))
+    await store.rebase(snapshot(3, update=b"base"))
+    await store.compact(snapshot(9))
+    assert await store.thin("drafts/1", LATER, until=3) == 2
+    assert await store.thin("drafts/1", LATER, until=3) == 0
+    past = await store.past("drafts/1")
+    assert past.base == snapshot(3, update=b"base")
+    assert [entry.position for entry in past.entries] == [5, 7, 9]
+
+
+async def test_where_nothing_stands_that_history_could_begin_with_it_is_not_thinned(
+    store: Store,
+) -> None:
+    """It was to begin with a snapshot in whose place there is a newer one."""
+    await append_between_others(store, 5)
+    await store.compact(snapshot(5))
+    await store.compact(snapshot(9))
+    assert await store.thin("drafts/1", LATER, until=5) == 0
+    assert await store.thin("drafts/1", LATER, until=99) == 0
+    assert await positions(store) == [1, 3, 5, 7, 9]
+    assert await store.thin("drafts/1", NOON + 3, until=9) == 3
+    assert (await store.past("drafts/1")).base == snapshot(9)
+
+
 # -- position_at
 
 
@@ -317,6 +344,22 @@ async def test_the_tail_of_some_documents(store: Store) -> None:
     assert [one.position for one in await store.tail(0, "a/")] == [1, 3]
     assert [one.position for one in await store.tail(0, "a%")] == [5]
     assert [one.position for one in await store.tail(1, "a/", limit=1)] == [3]
+    await store.append([edit("a\0b"), edit("a\U0010ffff")])
+    assert [one.position for one in await store.tail(0, "a\0")] == [6]
+    assert [one.position for one in await store.tail(0, "a\U0010ffff")] == [7]
+
+
+async def test_the_tail_reaches_over_what_is_of_others(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.sqlite.tail.PAGE", 3)
+    names = ["a", *["b"] * 7, "a", *["b"] * 20, "a", "a", *["b"] * 50, "a"]
+    await store.append([edit(name) for name in names])
+    own = [number for number, name in enumerate(names, 1) if name == "a"]
+    for after in (0, 1, 8, 30, 81):
+        found = [one.position for one in await store.tail(after, "a")]
+        assert found == [number for number in own if number > after]
+    assert [one.position for one in await store.tail(0)] == [*range(1, len(names) + 1)]
 
 
 async def test_a_tail_of_large_updates_is_short_but_never_empty(store: Store) -> None:

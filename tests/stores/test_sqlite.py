@@ -6,8 +6,10 @@ import asyncio
 import os
 import sqlite3
 import threading
+from collections.abc import Callable
 from contextlib import closing
 from itertools import islice
+from operator import methodcaller
 from pathlib import Path
 
 import anyio
@@ -15,7 +17,7 @@ import pytest
 from blockbuster import BlockingError
 from sqlite_utils import Database
 
-from persistence.sqlite import open_sqlite, open_sqlite_readonly
+from persistence.sqlite import names, open_sqlite, open_sqlite_readonly
 from persistence.sqlite.reading import FileReader, _Opened
 from persistence.sqlite.writing import LOG_PAGES, FileWriter
 from persistence.store import Position, StoreError, StoreInUse, StoreTooNew, StoreUnavailable
@@ -26,6 +28,7 @@ from tests.stores.support import (
     CREATED,
     LATER,
     assert_holds,
+    edit,
     edits,
     entries,
     record,
@@ -50,6 +53,64 @@ def raw(database: Path) -> closing[sqlite3.Connection]:
 
 def io_error() -> None:
     raise sqlite3.OperationalError("disk I/O error")
+
+
+# What it costs
+
+
+def work(database: Path, call: Callable[[FileReader], object]) -> int:
+    """How many steps SQLite's machine makes for a call, in hundreds."""
+    done = 0
+
+    def count() -> int:
+        nonlocal done
+        done += 1
+        return 0
+
+    with closing(FileReader(database)) as reader:
+        reader.epoch()
+        assert reader._opened is not None
+        reader._opened.connection.set_progress_handler(count, 100)
+        call(reader)
+    return done
+
+
+def test_a_page_of_the_list_costs_the_same_however_many_documents_there_are(tmp_path: Path) -> None:
+    costs: list[list[int]] = []
+    for documents in (200, 2_000):
+        database = tmp_path / f"{documents}.db"
+        with closing(FileWriter(database, "normal")) as writer:
+            writer.open()
+            writer.append(tuple(edit(f"{number:05}") for number in range(documents)))
+        pages = (("", "00100", 50), ("00", "", 50), ("0019", "", None))
+        costs.append([work(database, methodcaller("heads", *page)) for page in pages])
+    assert costs[0] == costs[1]
+
+
+def test_a_page_of_all_edits_costs_the_same_however_many_there_are(tmp_path: Path) -> None:
+    """They are in the order of their documents: to sort all of them would take long."""
+    costs: list[list[int]] = []
+    for rounds in (20, 200):
+        database = tmp_path / f"{rounds}.db"
+        with closing(FileWriter(database, "normal")) as writer:
+            writer.open()
+            writer.append(tuple(edit(f"{number:03}") for number in range(100)) * rounds)
+        pages = ((0, "", 100), (900, "", 1_000), (0, "00", 10))
+        costs.append([work(database, methodcaller("tail", *page)) for page in pages])
+    few, many = costs
+    assert all(more <= 1.1 * less + 5 for less, more in zip(few, many, strict=True)), costs
+
+
+def test_no_page_of_the_list_is_sorted(database: Path) -> None:
+    with closing(FileWriter(database)) as writer:
+        writer.open()
+        with raw(database) as connection:
+            for table in ("ids", "names"):
+                sql = names._WITHIN.format(table)
+                plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", ("a", "b", "", 9)).fetchall()
+                [(*_, told)] = plan
+                assert told.startswith(f"SEARCH {table} USING")
+                assert "name>? AND name<?" in told
 
 
 # The file
