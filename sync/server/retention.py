@@ -18,6 +18,7 @@ from persistence.store import (
     Head,
     HistoryRemoved,
     Past,
+    Position,
     Snapshot,
     Store,
     StoreError,
@@ -98,30 +99,36 @@ class Retention:
     async def _sweep_documents(self, before: float) -> int:
         removed = 0
         for head in await self._store.heads():
-            if head.edits and head.thinned < head.snapshot and await self._rebase(head, before):
-                removed += await _all_of(partial(self._store.thin, head.document, before))
+            if head.edits and head.thinned < head.snapshot:
+                begin = await self._rebase(head, before)
+                if begin is not None:
+                    thin = partial(self._store.thin, head.document, before, until=begin)
+                    removed += await _all_of(thin)
         return removed
 
-    async def _rebase(self, head: Head, before: float) -> bool:
-        """Keep what a document was where its history is going to begin; False: nothing may go."""
+    async def _rebase(self, head: Head, before: float) -> Position | None:
+        """Keep what a document was where its history is going to begin, and tell where that is.
+
+        None: nothing may go.
+        """
         cut = await self._cut(head, before)
         if cut is None:
-            return False
+            return None
         if cut.position == head.snapshot:  # history begins with that
-            return True
+            return cut.position
         try:
             past = await self._store.past(head.document, cut.position)
             taken = await _taken(past)
-        except HistoryRemoved:  # there is a base behind it already
-            return True
+        except HistoryRemoved as removed:  # there is a base behind it already
+            return removed.earliest
         except (NativeFailure, RecursionError, Unreadable) as failure:
             log.warning("history is kept for now", document=head.document, error=str(failure))
-            return False
+            return None
         base = Snapshot(
             head.document, cut.position, taken.update, taken.state_vector, cut.received_at
         )
         await self._store.rebase(base)
-        return True
+        return cut.position
 
     async def _cut(self, head: Head, before: float) -> EntryInfo | None:
         """Find the last entry that goes: all up to it are older, and in the snapshot."""

@@ -121,16 +121,18 @@ class TroubledStore:
         self.compacted.append(snapshot)
         await self.inner.compact(snapshot)
 
-    async def thin(self, document: str, before: float) -> int:
+    async def thin(self, document: str, before: float, *, until: int | None = None) -> int:
         await self._trouble()
-        return await self.inner.thin(document, before)
+        return await self.inner.thin(document, before, until=until)
 
     async def reclaim(self) -> int:
         await self._trouble()
         return await self.inner.reclaim()
 
-    async def heads(self, prefix: str = "") -> list[Head]:
-        return await self.inner.heads(prefix)
+    async def heads(
+        self, prefix: str = "", *, after: str = "", limit: int | None = None
+    ) -> list[Head]:
+        return await self.inner.heads(prefix, after=after, limit=limit)
 
     async def history(self, document: str, after: int = 0, limit: int = 1_000) -> History:
         await self._trouble()

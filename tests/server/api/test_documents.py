@@ -488,9 +488,9 @@ class Listed(MemoryStore):
 
     lists = 0
 
-    async def heads(self, prefix: str = "") -> list[Head]:
+    async def heads(self, prefix: str = "", **page: Any) -> list[Head]:
         self.lists += 1
-        return await super().heads(prefix)
+        return await super().heads(prefix, **page)
 
 
 async def test_further_pages_read_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

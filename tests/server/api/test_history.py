@@ -455,9 +455,9 @@ class Watched(MemoryStore):
 
     lists = 0
 
-    async def heads(self, prefix: str = "") -> list[Any]:
+    async def heads(self, prefix: str = "", **page: Any) -> list[Any]:
         self.lists += 1
-        return await super().heads(prefix)
+        return await super().heads(prefix, **page)
 
 
 @pytest.mark.parametrize("path", [*PATHS, "?at=2"])
@@ -664,3 +664,33 @@ def is_json(answer: httpx.Response) -> bool:
 async def test_answers_are_json(alice: Api) -> None:
     for path in PATHS:
         assert is_json(await alice.get(AT + path)), path
+
+
+class SlowStore(MemoryStore):
+    """It notes how many read at the same time."""
+
+    reading = most = 0
+
+    async def past(self, document: str, position: int | None = None) -> Past:
+        self.reading += 1
+        self.most = max(self.most, self.reading)
+        await asyncio.sleep(0.005)
+        self.reading -= 1
+        return await super().past(document, position)
+
+
+async def test_large_histories_are_in_memory_one_after_the_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(document_access, "FREE_BYTES", 0)
+    monkeypatch.setattr(document_access, "READING_BYTES", 1)
+    store = SlowStore()
+    await Writing(store).edit(score(3))
+    async with open_office(store) as office:
+        api = Api(office.http, token_for(docs={"*": "write"}))
+        asked = [f"{AT}/blame", f"{AT}/diff", f"{AT}?at=1", f"{AT}/update?at=1"]
+        answers = await asyncio.gather(
+            *[api.get(each) for each in asked], api.post(f"{AT}/restore", {"position": 1})
+        )
+        assert [each.status_code for each in answers] == [200] * 5
+    assert store.most == 1
