@@ -165,6 +165,27 @@ async def test_a_later_sweep_begins_with_the_base_of_the_one_before(tmp_path: Pa
         await store.close()
 
 
+@pytest.mark.parametrize("covered", [2, 4])  # what goes ends with the snapshot, or before
+async def test_a_snapshot_written_meanwhile_does_not_take_history_along(covered: int) -> None:
+    """Between finding where history is to begin, and removing what is before."""
+    updates = typed(6)
+
+    class Busy(MemoryStore):
+        async def thin(self, document: str, before: float, *, until: int | None = None) -> int:
+            await self.compact(whole("a", 6, updates))
+            return await super().thin(document, before, until=until)
+
+    store = Busy()
+    ages = [2 * HOUR] * 2 + [0.0] * 4
+    await store.append(
+        [edit("a", age)._replace(update=each) for age, each in zip(ages, updates, strict=True)]
+    )
+    await store.compact(whole("a", covered, updates[:covered]))
+    await retained(store)
+    for position in range(2, 7):
+        assert text_of(await store.past("a", position)) == "abcdef"[:position]
+
+
 async def test_a_history_whose_beginning_cannot_be_made_is_kept(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
