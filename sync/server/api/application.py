@@ -21,8 +21,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from sync.server.admission import Admission
+from sync.server.allowance import Allowance
 from sync.server.api import (
     console,
+    document_access,
     document_edits,
     documents,
     edits,
@@ -191,9 +193,16 @@ class Application:
         """``metrics``: None where they are at another address. ``layers``: the last is first."""
         self.streams = Streams(hub)
         monitor.streams = self.streams.statistics
-        lists = DocumentLists(all_sessions.store)
         context = Context(
-            hub, all_sessions, lists, all_webhooks, admission, self.streams, monitor, metrics
+            hub,
+            all_sessions,
+            DocumentLists(all_sessions.store),
+            Allowance(document_access.READING_BYTES),
+            all_webhooks,
+            admission,
+            self.streams,
+            monitor,
+            metrics,
         )
         self._admission = admission
         self._app = _shared(DocumentNames(_api(context)), admission)

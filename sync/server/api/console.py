@@ -18,6 +18,7 @@ from pathlib import Path
 from fastapi import APIRouter, Request
 from fastapi.responses import Response
 
+from sync.server.api.etags import matches, unchanged
 from sync.server.api.problems import Refusal
 from sync.server.web import takes_gzip
 
@@ -108,8 +109,8 @@ def _given(file: _File, request: Request) -> Response:
     gzipped = takes_gzip(request.headers)
     etag = file.packed_etag if gzipped else file.etag
     headers = {**SECURITY, "ETag": etag}
-    if _known(request.headers.get("if-none-match", ""), etag):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    if matches(request.headers.get("if-none-match"), etag):
+        return unchanged(etag, headers)
     if gzipped:
         headers["Content-Encoding"] = "gzip"
     content = file.packed if gzipped else file.content
@@ -117,8 +118,3 @@ def _given(file: _File, request: Request) -> Response:
     if request.method == "HEAD":
         answer.body = b""  # its length stays told
     return answer
-
-
-def _known(given: str, etag: str) -> bool:
-    """As RFC 9110 has it, section 13.1.2."""
-    return etag in {each.strip().removeprefix("W/") for each in given.split(",")}

@@ -14,6 +14,7 @@ from starlette.requests import ClientDisconnect
 
 from auth.access import Identity
 from sync.server.admission import Admission
+from sync.server.allowance import Allowance
 from sync.server.api.event_stream import Streams
 from sync.server.api.problems import RETRY_SECONDS, Refusal, invalid
 from sync.server.api.requests import Request as Body
@@ -44,6 +45,7 @@ class Context:
     hub: Hub
     sessions: Sessions
     lists: DocumentLists
+    reading: Allowance
     webhooks: Webhooks
     admission: Admission
     streams: Streams

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated, Any
@@ -26,6 +26,15 @@ LAST_POSITION = 2**63 - 1
 
 MOST_BYTES, MOST_EDITS = 64 * 2**20, 200_000
 """Of a history that is looked into by the service; what is longer, the command line reads."""
+
+EDIT_BYTES = 600
+"""That an edit takes in memory, beside its update."""
+
+READING_BYTES = 2 * (MOST_BYTES + MOST_EDITS * EDIT_BYTES)
+"""Of all that is looked into at the same time: two of the longest histories."""
+
+FREE_BYTES = 2**20
+"""What is no larger waits for nobody."""
 
 Moment = Annotated[
     int | float,  # as parse_at has it
@@ -73,7 +82,7 @@ async def head_of(
     return head
 
 
-async def _missing(parts: Context, document: DocumentName) -> Refusal:
+async def _missing(parts: Context, document: str) -> Refusal:
     stored = await in_time(parts.sessions.store.load(document))
     detail = f"there is no document {document!r}, or nothing of it is saved yet"
     if stored.deleted is not None and stored.deleted.purged:
@@ -89,6 +98,35 @@ def _deleted(deletion: Deletion, who: Identity) -> str:
     if who.administrator:
         return f"{told}; ?at= and …/history tell what it was, POST …/restore brings it back"
     return f"{told}; an administrator can bring it back"
+
+
+@asynccontextmanager
+async def reading(parts: Context, *heads: Head) -> AsyncIterator[None]:
+    """What becomes of reading documents: all of it belongs into the block, their pasts first.
+
+    Who asks for much waits until others have read theirs. Raises Refusal.
+    """
+    size = sum(each.size + each.edits * EDIT_BYTES for each in heads)
+    try:
+        if size <= FREE_BYTES:
+            yield
+        else:
+            async with parts.reading.of(size):
+                yield
+    except Unreadable as error:
+        raise _unreadable(error) from None
+
+
+async def newest_of(parts: Context, head: Head) -> Past:
+    """What a document is: from its last snapshot, and not, as its history, from its first edit.
+
+    Raises Refusal.
+    """
+    stored = await in_time(parts.sessions.store.load(head.document))
+    if stored.head == NOWHERE:
+        raise await _missing(parts, head.document)
+    base, entries, last = stored.snapshot, stored.entries, stored.head
+    return Past(head.document, base, entries, last, last, stored.damaged)
 
 
 async def past_of(parts: Context, head: Head, at: Moment | None) -> Past:
@@ -142,8 +180,7 @@ async def form_of(parts: Context, document: DocumentName) -> Mapping[str, Any] |
     return place.session.form if place else None
 
 
-def unreadable(error: Unreadable) -> Refusal:
-    """How a request is refused then."""
+def _unreadable(error: Unreadable) -> Refusal:
     return Refusal(
         HTTPStatus.SERVICE_UNAVAILABLE,
         f"this document cannot be read now: {error}",

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import base64
 import binascii
-import hashlib
 from collections.abc import Awaitable
 from http import HTTPStatus
 from typing import Annotated, Any, NoReturn, Self, TypeVar
 
 import anyio
-from fastapi import APIRouter, Depends, Header, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi import Request as HttpRequest
 from fastapi.responses import JSONResponse, Response
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from auth.access import Access, Identity
-from persistence.store import Past, Position
+from persistence.store import Position
 from sync.core.errors import Forbidden, MalformedMessage
 from sync.core.names import DocumentName
 from sync.core.yprotocol import decode_state_vector
 from sync.inspection.asking import parse_at
 from sync.server import document_edits
 from sync.server.api.context import Asker, Context, Parts, body_of, content_of, in_time, takes
-from sync.server.api.document_access import At, head_of, past_of, something_of, unreadable
+from sync.server.api.document_access import (
+    At,
+    head_of,
+    newest_of,
+    past_of,
+    reading,
+    something_of,
+)
 from sync.server.api.document_names import EXAMPLE, Document
+from sync.server.api.etags import ETAG, IfNoneMatch, etag, matches, unchanged
 from sync.server.api.problems import (
     RETRY_SECONDS,
     Fault,
@@ -36,7 +43,6 @@ from sync.server.api.problems import (
 from sync.server.api.requests import Request, whole
 from sync.server.api.resources import Resource
 from sync.server.connection import Verdict
-from sync.server.inspecting import Unreadable
 
 router = APIRouter(prefix="/api/v1", tags=["documents"])
 
@@ -111,11 +117,7 @@ _EDITS = {
     }
 }
 _UPDATE_HEADERS = {
-    "ETag": {
-        "description": "Changes with every edit on disk. Send it back as `If-None-Match`.",
-        "required": True,
-        "schema": {"type": "string"},
-    },
+    **ETAG,
     POSITION_HEADER: {
         "description": "Of the last edit that is in it.",
         "required": True,
@@ -260,40 +262,24 @@ async def get_document_update(
         ),
     ] = None,
     at: At = None,
-    if_none_match: Annotated[
-        str | None, Header(description="`ETag` of an answer that you have.")
-    ] = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Read a document as one Yjs update, as far as it is saved. Applied to an empty Yjs document
     it makes the same. Administrators may read what is deleted, until it is purged.
     """
     state_vector = _state_vector(sv)
     head = await head_of(parts, who, document, history=True)
-    if at is None:
-        etag = _etag(parts, head.head, sv)
-        if _matches(if_none_match, etag):
-            return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
-        past = await _newest(parts, document)
-    else:
-        past = await something_of(parts, head, at)
-    etag = _etag(parts, past.position, sv)
-    if _matches(if_none_match, etag):
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
-    try:
+    if at is None and matches(if_none_match, name := _etag(parts, head.head, sv)):
+        return unchanged(name)
+    async with reading(parts, head):
+        past = await (newest_of(parts, head) if at is None else something_of(parts, head, at))
+        if matches(if_none_match, name := _etag(parts, past.position, sv)):
+            return unchanged(name)
         update, lost = await document_edits.update_of(past, state_vector)
-    except Unreadable as error:
-        raise unreadable(error) from None
-    headers = {"ETag": etag, POSITION_HEADER: str(past.position)}
+    headers = {"ETag": name, POSITION_HEADER: str(past.position)}
     if lost:
         headers[NOTE_HEADER] = f"{lost} of its edits are damaged, and left out"
     return Response(update, media_type=BYTES, headers=headers)
-
-
-async def _newest(parts: Context, document: DocumentName) -> Past:
-    """What it is: from its last snapshot, and not, as its history, from its first edit."""
-    stored = await in_time(parts.sessions.store.load(document))
-    head = stored.head
-    return Past(document, stored.snapshot, stored.entries, head, head, stored.damaged)
 
 
 def _state_vector(given: str | None) -> bytes | None:
@@ -312,14 +298,7 @@ def _state_vector(given: str | None) -> bytes | None:
 
 
 def _etag(parts: Context, position: Position, state_vector: str | None) -> str:
-    text = f"{parts.sessions.store.epoch} {position} {state_vector}"
-    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
-
-
-def _matches(given: str | None, etag: str) -> bool:
-    """As RFC 9110 has it, section 13.1.2."""
-    listed = [each.strip().removeprefix("W/") for each in (given or "").split(",")]
-    return etag in listed or listed == ["*"]
+    return etag(parts.sessions.store.epoch, position, state_vector)
 
 
 # -- back to what it was
@@ -364,13 +343,13 @@ async def restore_document(
         return JSONResponse(await _bring_back(parts, document, who))
     _check_writer(who, document)
     head = await head_of(parts, who, document)
-    past = await past_of(parts, head, given.at)
-    try:
-        position, changes = await _in_time(document_edits.restore(parts.hub, document, who, past))
-    except document_edits.Ended as error:
-        _refuse(error.verdict)
-    except Unreadable as error:
-        raise unreadable(error) from None
+    async with reading(parts, head):
+        past = await past_of(parts, head, given.at)
+        try:
+            restoring = document_edits.restore(parts.hub, document, who, past)
+            position, changes = await _in_time(restoring)
+        except document_edits.Ended as error:
+            _refuse(error.verdict)
     return JSONResponse({"position": position, "changes": changes})
 
 

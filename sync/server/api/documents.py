@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from bisect import bisect_right
-from http import HTTPStatus
 from operator import attrgetter
 from typing import Annotated, Any, NamedTuple
 
 import anyio.lowlevel
-from fastapi import APIRouter, Header, Path, Query
+from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
@@ -27,17 +25,18 @@ from sync.server.api.document_access import (
     DraftPlace,
     Moment,
     head_of,
+    newest_of,
     place_of,
+    reading,
     something_of,
-    unreadable,
 )
 from sync.server.api.document_names import EXAMPLE, Document
+from sync.server.api.etags import ETAG, IfNoneMatch, etag, matches, unchanged
 from sync.server.api.history import GONE
 from sync.server.api.monitoring import ProgressResource
 from sync.server.api.problems import described, described_anew
 from sync.server.api.resources import Resource, Time
 from sync.server.document_text import write_document
-from sync.server.inspecting import Unreadable
 
 router = APIRouter(prefix="/api/v1", tags=["documents"])
 
@@ -249,15 +248,6 @@ def _summary(head: Head) -> dict[str, Any]:
 
 # -- one of them
 
-_ETAG = {
-    "ETag": {
-        "description": "Changes with every edit on disk. Send it back as `If-None-Match`.",
-        "required": True,
-        "schema": {"type": "string"},
-    }
-}
-
-
 _MISSING = described_anew(
     404,
     "There is no such document, or not yet; or it was deleted.",
@@ -267,15 +257,13 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {
         "description": "The document as it is on disk, or was.",
         "content": {"application/json": {"example": DOCUMENT}},
-        "headers": _ETAG,
+        "headers": ETAG,
     },
-    304: {"description": "It is as it was.", "headers": _ETAG},
+    304: {"description": "It is as it was.", "headers": ETAG},
     **described(401, 403, 422, 503),
     **_MISSING,
     **GONE,
 }
-
-IfNoneMatch = Annotated[str | None, Header(description="`ETag` of an answer that you have.")]
 
 
 @router.get(
@@ -302,11 +290,11 @@ async def get_document(
         return await _as_of(parts, who, document, at, if_none_match)
     head = await head_of(parts, who, document)
     place = await place_of(parts, document)
-    if _matches(if_none_match, etag := _etag(parts, place, head.head)):
-        return _unchanged(etag)
-    stored = await in_time(parts.sessions.store.load(document))
-    past = Past(document, stored.snapshot, stored.entries, stored.head, stored.head, stored.damaged)
-    return await _given(parts, past, _last_edit(past, head), place)
+    if matches(if_none_match, name := _etag(parts, place, head.head)):
+        return unchanged(name)
+    async with reading(parts, head):
+        past = await newest_of(parts, head)
+        return await _given(parts, past, _last_edit(past, head), place)
 
 
 @router.get(
@@ -339,28 +327,18 @@ async def _as_of(
     parts: Context, who: Identity, document: DocumentName, at: Moment, if_none_match: str | None
 ) -> Response:
     head = await head_of(parts, who, document, history=True)
-    past = await something_of(parts, head, at)
     place = await place_of(parts, document)
-    if _matches(if_none_match, etag := _etag(parts, place, past.position)):
-        return _unchanged(etag)
-    return await _given(parts, past, _last_edit(past, head), place)
+    async with reading(parts, head):
+        past = await something_of(parts, head, at)
+        if matches(if_none_match, name := _etag(parts, place, past.position)):
+            return unchanged(name)
+        return await _given(parts, past, _last_edit(past, head), place)
 
 
 def _etag(parts: Context, place: DraftPlace | None, position: int) -> str:
     """Of the position, since a state vector stays what it is when something is deleted."""
     session = place.session.epoch if place else ""  # a session's form is for ever
-    text = f"{parts.sessions.store.epoch} {position} {session}"
-    return f'"{hashlib.sha256(text.encode()).hexdigest()[:32]}"'
-
-
-def _matches(given: str | None, etag: str) -> bool:
-    """As RFC 9110 has it, section 13.1.2."""
-    listed = [each.strip().removeprefix("W/") for each in (given or "").split(",")]
-    return etag in listed or listed == ["*"]
-
-
-def _unchanged(etag: str) -> Response:
-    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers={"ETag": etag})
+    return etag(parts.sessions.store.epoch, position, session)
 
 
 class _LastEdit(NamedTuple):
@@ -377,10 +355,7 @@ def _last_edit(past: Past, head: Head) -> _LastEdit:
 
 
 async def _given(parts: Context, past: Past, last: _LastEdit, place: DraftPlace | None) -> Response:
-    try:
-        written = await write_document(past, place.session.form if place else None)
-    except Unreadable as error:
-        raise unreadable(error) from None
+    written = await write_document(past, place.session.form if place else None)
     told = {
         "name": past.document,
         "position": past.position,

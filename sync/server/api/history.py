@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
 
-from persistence.store import Damage, EntryInfo, Past
+from persistence.store import Damage, EntryInfo
 from sync.core.events import iso
 from sync.core.names import MAX_BYTES
 from sync.server.api.context import Asker, Parts, in_time
@@ -20,14 +19,14 @@ from sync.server.api.document_access import (
     form_of,
     head_of,
     past_of,
+    reading,
     something_of,
-    unreadable,
 )
 from sync.server.api.document_names import EXAMPLE, Document, checked_name
 from sync.server.api.problems import described, described_anew
 from sync.server.api.resources import Resource, Time
 from sync.server.history_text import blame_text, diff_text, versions_text
-from sync.server.inspecting import Unreadable, inspected
+from sync.server.inspecting import inspected
 
 router = APIRouter(prefix="/api/v1", tags=["documents"])
 
@@ -288,9 +287,10 @@ async def history(
     """See who edited a document, and when. Of deleted documents, administrators do."""
     head = await head_of(parts, who, document, history=True)
     if view == "versions":
-        past = await past_of(parts, head, None)
         form = await form_of(parts, document)
-        return await _looked_into(versions_text, (past,), form, after, limit)
+        async with reading(parts, head):
+            past = await past_of(parts, head, None)
+            return _told(await inspected(versions_text, [past], form, after, limit))
     page = await in_time(parts.sessions.store.history(document, after, limit))
     return JSONResponse(
         {
@@ -320,14 +320,8 @@ def damage_text(damage: Damage) -> str:
     return f"{damage.what} {damage.position}: {damage.reason}"
 
 
-async def _looked_into(
-    work: Callable[..., bytes], pasts: tuple[Past, ...], *given: object
-) -> Response:
-    try:
-        told = await inspected(work, pasts, *given)
-    except Unreadable as error:
-        raise unreadable(error) from None
-    return Response(told, media_type="application/json")
+def _told(text: bytes) -> Response:
+    return Response(text, media_type="application/json")
 
 
 # -- who set what
@@ -345,8 +339,10 @@ async def document_blame(document: Document, who: Asker, parts: Parts, at: At = 
     what it overruled that others had set meanwhile; and of texts who wrote which part.
     """
     head = await head_of(parts, who, document, history=True)
-    past = await something_of(parts, head, at)
-    return await _looked_into(blame_text, (past,), await form_of(parts, document))
+    form = await form_of(parts, document)
+    async with reading(parts, head):
+        past = await something_of(parts, head, at)
+        return _told(await inspected(blame_text, [past], form))
 
 
 # -- what differs
@@ -400,5 +396,7 @@ async def document_diff(
         other_head = await head_of(parts, who, checked_name(other), history=True)
     elif origin is None:
         origin = head.thinned
-    one, two = await past_of(parts, head, origin), await past_of(parts, other_head, to)
-    return await _looked_into(diff_text, (one, two), await form_of(parts, document))
+    form = await form_of(parts, document)
+    async with reading(parts, head, other_head):
+        pasts = await past_of(parts, head, origin), await past_of(parts, other_head, to)
+        return _told(await inspected(diff_text, pasts, form))
