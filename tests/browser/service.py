@@ -7,7 +7,6 @@ the Python clients live on a portal's event loop, and everything here waits for 
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -29,7 +28,7 @@ from sync.core.replay import replay
 from tests.browser.proxy import Wire, open_wire
 from tests.support.service import SECRET, ServiceProcess
 
-DEMO_SERVICE = (sys.executable, "-m", "sync.cli.demo_service")
+DEMO_SERVICE = ("sync.cli.demo_service",)
 LEAD, READER = "lena", "olga"
 PATIENCE = 10.0
 """Seconds that a Python client waits for the service."""
@@ -86,7 +85,7 @@ class Service:
         self._process = ServiceProcess(
             database,
             *("--web", str(web), "--token-ttl", str(token_ttl), *options),
-            command=DEMO_SERVICE,
+            program=DEMO_SERVICE,
         )
         self._stack = ExitStack()
 

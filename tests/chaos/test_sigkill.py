@@ -227,7 +227,7 @@ def _fill(doc: Doc[Any]) -> None:
 
 async def test_a_real_process_comes_back_after_sigkill(tmp_path: Path) -> None:
     """Once with no fork in the way: the command itself, as an operator starts it."""
-    async with ServiceProcess(tmp_path / "drafts.db") as service:
+    async with ServiceProcess(tmp_path / "drafts.db", fresh=True) as service:
         token = service.token()
         async with connect(service.sync_url, "drafts/1", token) as client:
             await client.synced()

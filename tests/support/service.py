@@ -16,8 +16,10 @@ from anyio import AsyncContextManagerMixin
 from anyio.abc import Process
 from anyio.streams.buffered import BufferedByteReceiveStream
 
+from tests.support import nursery
+
 ROOT = Path(__file__).resolve().parents[2]
-SERVE = (sys.executable, "-m", "sync.cli.main", "serve")
+SERVE = ("sync.cli.main", "serve")
 SECRET = "a secret of the tests, long enough for HS256"
 AUDIENCE = "draftsync"
 READY = "draftsync ready "
@@ -34,7 +36,9 @@ class ServiceProcess(AsyncContextManagerMixin):
     """`async with ServiceProcess(tmp_path / "drafts.db") as service`: a server on a free port.
 
     `options` are further arguments of `draftsync serve`, `environment` further variables. Whatever
-    the environment has set for a server of one's own (`DRAFTSYNC_*`) is kept from it.
+    the environment has set for a server of one's own (`DRAFTSYNC_*`) is kept from it. `program` is
+    the module that is run, with its first arguments: by a fork where there are forks, unless it is
+    to be `fresh`, as an operator starts it.
     """
 
     def __init__(
@@ -44,17 +48,19 @@ class ServiceProcess(AsyncContextManagerMixin):
         environment: Mapping[str, str] | None = None,
         secret: str = SECRET,
         log: Path | None = None,
-        command: Sequence[str] | None = None,
+        program: Sequence[str] = SERVE,
+        fresh: bool = False,
     ) -> None:
         self.database = str(database)
         self.options = options
         self.url = ""
-        self._command = command or SERVE
+        self._program = program
+        self._fresh = fresh or not nursery.AVAILABLE
         self._environment = _clean_environment() | {"DRAFTSYNC_JWT_SECRET": secret}
         self._environment |= environment or {}
         self._secret = secret
         self._log = log or Path(f"{database}.stderr")
-        self._process: Process | None = None
+        self._process: Process | nursery.Fork | None = None
 
     @asynccontextmanager
     async def __asynccontextmanager__(self) -> AsyncIterator[Self]:
@@ -145,19 +151,25 @@ class ServiceProcess(AsyncContextManagerMixin):
 
     # ------------------------------------------------------------------------------- the process
 
-    async def _spawn(self) -> Process:
-        port, database = str(self.port), self.database
-        command = [*self._command, "--port", port, "--database", database, *self.options]
+    async def _spawn(self) -> Process | nursery.Fork:
+        where = ("--port", str(self.port), "--database", self.database)
+        program = [*self._program, *where, *self.options]
         # A file and not a pipe: nobody has to read it, and it is there after a crash.
         with await anyio.to_thread.run_sync(self._open_log) as log:
+            if not self._fresh:
+                return await nursery.fork(program, self._environment, log)
             return await anyio.open_process(
-                command, stdin=subprocess.DEVNULL, stderr=log, env=self._environment, cwd=ROOT
+                [sys.executable, "-m", *program],
+                stdin=subprocess.DEVNULL,
+                stderr=log,
+                env=self._environment,
+                cwd=ROOT,
             )
 
     def _open_log(self) -> IO[bytes]:
         return self._log.open("ab")
 
-    async def _ready(self, process: Process) -> str:
+    async def _ready(self, process: Process | nursery.Fork) -> str:
         assert process.stdout is not None
         line = b""
         with anyio.move_on_after(PATIENCE):
@@ -170,12 +182,12 @@ class ServiceProcess(AsyncContextManagerMixin):
             raise ServiceError(f"not ready ({fate}): {line!r}{await self._last_words()}")
         return line.decode().removeprefix(READY).strip()
 
-    def _running(self) -> Process:
+    def _running(self) -> Process | nursery.Fork:
         if self._process is None:
             raise ServiceError("it is not running")
         return self._process
 
-    async def _gone(self, process: Process) -> int:
+    async def _gone(self, process: Process | nursery.Fork) -> int:
         code = await process.wait()
         await process.aclose()
         self._process = None
