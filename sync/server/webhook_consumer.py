@@ -116,9 +116,12 @@ class _Search:
         self._searched = dict.fromkeys(kinds, 0)  # up to here
 
     async def after(self, cursor: int, top: int) -> int | None:
-        """Offset of the next event behind a cursor; None when there is none up to ``top``."""
+        """Offset of the next event behind a cursor; None when there is none up to ``top``.
+
+        Beyond ``top`` one kind may have been found that came after another was looked for.
+        """
         hits = [await self._next(kind, cursor, top) for kind in self._hits]
-        return min((hit for hit in hits if hit is not None), default=None)
+        return min((hit for hit in hits if hit is not None and hit <= top), default=None)
 
     async def _next(self, kind: str, cursor: int, top: int) -> int | None:
         hit = self._hits[kind]
