@@ -156,7 +156,7 @@ async def test_writers_are_closed_when_their_edits_are_saved_and_readers_are_not
         house.store.hold()
         await house.accepts(eve, "q", "last")
         await eve.send(saved_frame(b"mine"))
-        await olga.sees("q", "last")
+        await eve.received()
         async with stopping(house):
             await anyio.wait_all_tasks_blocked()
             assert (eve.closed, ben.closed, eve.peer.saved) == (None, None, [])
@@ -562,6 +562,7 @@ async def test_a_stop_waits_for_a_disk_that_fails() -> None:
         house.store.failure = DISK_FULL
         await house.accepts(eve, "q", 1)
         await eve.send(saved_frame(b"mine"))
+        await eve.received()
         async with stopping(house):
             await eventually(lambda: house.store.appends > 3)
             assert (eve.closed, eve.peer.saved) == (None, [])
