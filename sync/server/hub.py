@@ -10,8 +10,8 @@ import asyncio
 import math
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -292,6 +292,15 @@ class Hub:
         self._subjects[subject] -= 1
         if not self._subjects[subject]:
             del self._subjects[subject]
+
+    @contextmanager
+    def counted(self, identity: Identity) -> Iterator[None]:
+        """Somebody has one connection more within the block. Raises as :meth:`count_in` does."""
+        self.count_in(identity)
+        try:
+            yield
+        finally:
+            self.count_out(identity.subject)
 
     def close(self, connection: Connection) -> None:
         """The client has gone, or is to go: take it out of its room."""

@@ -157,7 +157,7 @@ async def in_time(command: Awaitable[T]) -> T:
     except TimeoutError:
         raise Refusal(
             HTTPStatus.SERVICE_UNAVAILABLE,
-            "the disk does not answer, and this is not saved yet: try again in a moment, with the "
-            "same Idempotency-Key",
+            "the disk does not answer, and what was to change is not saved yet: try again in a "
+            "moment, with the same Idempotency-Key where you sent one",
             headers={"Retry-After": str(RETRY_SECONDS)},
         ) from None

@@ -21,7 +21,7 @@ from sync.core.names import DocumentName
 from sync.core.yprotocol import decode_state_vector
 from sync.inspection.asking import parse_at
 from sync.server import document_edits
-from sync.server.api.context import Asker, Context, Parts, body_of, content_of, in_time, takes
+from sync.server.api.context import Asker, Context, Parts, body_of, content_of, takes
 from sync.server.api.document_access import (
     At,
     head_of,
@@ -179,7 +179,8 @@ async def update_document(
         raise Refusal(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"send a Yjs update, with Content-Type: {BYTES}"
         )
-    update = await content_of(request, parts.hub.limits.room.document)
+    with parts.hub.counted(who):  # what is on its way is in memory, as that of connections
+        update = await content_of(request, parts.hub.limits.room.document)
     try:
         position = await _in_time(document_edits.edit(parts.hub, document, who, update))
     except document_edits.Incomplete as error:
@@ -355,7 +356,7 @@ async def restore_document(
 
 async def _bring_back(parts: Context, document: DocumentName, who: Identity) -> dict[str, int]:
     _check_administrator(who)
-    position = await in_time(parts.hub.deleting.bring_back(document))
+    position = await _in_time(parts.hub.deleting.bring_back(document))
     return {"position": position, "changes": 0}
 
 
@@ -397,7 +398,7 @@ async def delete_document(
     if purge:
         await _in_time(parts.hub.deleting.purge(document))
     else:
-        await in_time(parts.hub.deleting.delete(document, who.subject))
+        await _in_time(parts.hub.deleting.delete(document, who.subject))
     return Response(status_code=HTTPStatus.NO_CONTENT)
 
 

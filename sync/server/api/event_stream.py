@@ -87,14 +87,13 @@ class Streams:
         """
         if self.ending.is_set():
             raise Draining("the server is restarting: connect again")
-        self._hub.count_in(who)
-        number = next(_numbers)
-        self._open[number] = opened = _Open(session, who)
-        try:
-            yield opened.telling
-        finally:
-            del self._open[number]
-            self._hub.count_out(who.subject)
+        number, opened = next(_numbers), _Open(session, who)
+        with self._hub.counted(who):
+            self._open[number] = opened
+            try:
+                yield opened.telling
+            finally:
+                del self._open[number]
 
     def _end_revoked(self) -> None:
         for each in self._open.values():

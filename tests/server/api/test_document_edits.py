@@ -210,6 +210,23 @@ async def test_a_person_has_so_many_connections() -> None:
             await sent(writer(office, "bob"), peer.put("a", number))
 
 
+async def test_what_is_on_its_way_counts_as_a_connection() -> None:
+    update = Peer().put("a", 1)
+    async with open_office(connections_per_subject=1) as office:
+        host, port = office.http.base_url.host, office.http.base_url.port
+        async with await anyio.connect_tcp(host, port or 0) as slow:
+            await slow.send(
+                f"POST /api/v1/{AT}/update HTTP/1.1\r\nHost: {host}\r\n"
+                f"Authorization: Bearer {token_for('alice')}\r\nContent-Length: {len(update)}\r\n"
+                "Expect: 100-continue\r\n\r\n".encode()
+            )
+            assert b" 100 " in await slow.receive(), "it waits for the body"
+            problem_of(await send(writer(office), update), 503)
+            await slow.send(update)
+            assert b" 200 " in await slow.receive()
+        assert await sent(writer(office), update) == 1
+
+
 async def test_a_disk_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routes, "EDIT_SECONDS", 0.2)
     store = TroubledStore()
