@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,7 +10,7 @@ import typer
 
 from persistence.sqlite.backup import Copy, copy_database
 from persistence.store import StoreError
-from sync.cli import options
+from sync.cli import options, screen
 from sync.cli.progress import bar
 
 
@@ -33,18 +32,18 @@ def backup(
 
     For example: draftsync backup /var/backups/drafts-monday.db --database draftsync.db
     """
-    settings = options.settings(config, database=database)
+    path = options.database_file(config, database)
     began = time.monotonic()
     try:
         with bar("copying", in_bytes=True) as report:
-            copy = copy_database(settings.database, target, report, overwrite=force)
+            copy = copy_database(path, target, report, overwrite=force)
     except StoreError as error:
         options.failed(str(error))
     told = _json(copy, time.monotonic() - began)
     if json_output:
-        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        screen.echo_json(told)
     else:
-        typer.echo(_words(told))
+        screen.say(_words(told))
     _tell_concerns(copy)
 
 
@@ -69,9 +68,9 @@ def _words(told: dict[str, Any]) -> str:
 
 def _tell_concerns(copy: Copy) -> None:
     if copy.older:
-        typer.echo("it has the schema of an older draftsync, as the database has", err=True)
+        screen.warn("it has the schema of an older draftsync, as the database has")
     for finding in copy.findings:
-        typer.echo(f"damaged: {finding}", err=True)
+        screen.warn(f"damaged: {finding}")
     if copy.findings:
         options.failed(
             "the copy is as damaged as the database: `draftsync doctor` tells where; keep earlier "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,8 +10,9 @@ from typing import Annotated, Any
 import typer
 
 from persistence.store import Head, Position, Snapshot, Store, StoreError
-from sync.cli import options
+from sync.cli import options, screen
 from sync.cli.changing import change
+from sync.cli.docs.asked import complete_names
 from sync.cli.progress import Report, bar
 from sync.core.errors import NativeFailure
 from sync.core.snapshot import TakenSnapshot
@@ -47,7 +47,10 @@ class Outcome:
 
 def compact(
     prefix: Annotated[
-        str | None, typer.Argument(metavar="NAME|PREFIX", help="Documents that begin so.")
+        str | None,
+        typer.Argument(
+            metavar="NAME|PREFIX", help="Documents that begin so.", autocompletion=complete_names
+        ),
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All documents.")] = False,
     history_seconds: Annotated[
@@ -77,15 +80,15 @@ def compact(
         outcome = change(settings, job.directly, _BY_ITSELF)
     sizes = {"size_before": size, "size": _size(settings.database)}
     if json_output:
-        typer.echo(json.dumps(outcome.to_json() | sizes, indent=2, ensure_ascii=False))
+        screen.echo_json(outcome.to_json() | sizes)
     else:
-        typer.echo(
+        screen.say(
             f"{outcome.documents:,} documents: {outcome.snapshots:,} snapshots written, "
             f"{outcome.removed:,} old edits removed; the file has {sizes['size']:,} bytes, "
             f"before it had {size:,}"
         )
     for each in outcome.failed:
-        typer.echo(each, err=True)
+        screen.warn(each)
     if outcome.failed:
         raise typer.Exit(options.FAILED)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Sequence
@@ -12,11 +11,10 @@ from typing import Annotated
 import typer
 
 from persistence.store import Deletion, Store
-from sync.cli import options
+from sync.cli import options, screen
 from sync.cli.changing import change
-from sync.cli.http import OPERATOR, Service, ServiceError, Token, Unreachable, Url
-from sync.core.errors import InvalidName
-from sync.core.names import document_name
+from sync.cli.docs.asked import checked_name, complete_names
+from sync.cli.http import Service, ServiceError, Unreachable
 
 
 @dataclass(slots=True)
@@ -29,13 +27,16 @@ class Outcome:
 
 
 def delete(
-    names: Annotated[list[str], typer.Argument(metavar="NAME...", help="Documents.")],
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="NAME...", help="Documents.", autocompletion=complete_names),
+    ],
     purge: Annotated[
         bool, typer.Option("--purge", help="For ever: content and history are removed.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-    url: Url = None,
-    token: Token = None,
+    url: options.Url = None,
+    token: options.Token = None,
     config: options.Config = None,
     database: options.Database = None,
     json_output: options.Json = False,
@@ -48,24 +49,21 @@ def delete(
     For example: draftsync docs delete drafts/42 drafts/43 --yes
     """
     settings = options.settings(config, database=database, url=url, token=token)
-    try:
-        documents = [document_name(name) for name in names]
-    except InvalidName as error:
-        options.usage_error(error.reason)
+    documents = [checked_name(name) for name in names]
     if not yes:
         _ask(documents, purge=purge)
     job = _Delete(documents, purge)
     outcome = change(settings, job.directly, job.through)
     if json_output:
         told = {"deleted": outcome.deleted, "purged": outcome.purged, "refused": outcome.refused}
-        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        screen.echo_json(told)
     else:
         for each in outcome.deleted:
-            typer.echo(f"{each} is deleted")
+            screen.say(f"{each} is deleted")
         for each in outcome.purged:
-            typer.echo(f"{each} is deleted for ever")
+            screen.say(f"{each} is deleted for ever")
     for each in outcome.refused:
-        typer.echo(each, err=True)
+        screen.warn(each)
     if outcome.refused:
         raise typer.Exit(options.FAILED)
 
@@ -120,7 +118,7 @@ class _Delete:
             self.outcome.refused.append(f"{document} was deleted{ever} already, by {known.by}")
             return False
         if known is None:
-            await store.delete(Deletion(document, OPERATOR, time.time()))
+            await store.delete(Deletion(document, options.OPERATOR, time.time()))
         while self.purge and await store.purge(document):
             pass
         return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -19,6 +18,7 @@ from persistence.sqlite.checkup_documents import Opened
 from persistence.sqlite.checkup_findings import Finding, Progress, Severity, some
 from persistence.store import Snapshot, StoreError, StoreInUse, StoreTooNew
 from sync.cli import options, progress, screen
+from sync.cli.docs.asked import complete_names
 from sync.inspection.examination import Examination, examine, remade
 from sync.server.deep_stack import run_deep
 
@@ -44,7 +44,7 @@ def doctor(
 
     Ends with exit code 1 where there is damage. For example: draftsync doctor --fix
     """
-    path = Path(options.settings(config, database=database).database)
+    path = Path(options.database_file(config, database))
     look = None if quick else _look
     repaired: list[Finding] = []
     try:
@@ -60,7 +60,7 @@ def doctor(
     except StoreError as error:
         _fail(error, path, json_output)
     if json_output:
-        typer.echo(json.dumps(_report_json(path, report, repaired), indent=2, ensure_ascii=False))
+        screen.echo_json(_report_json(path, report, repaired))
     else:
         _show(path, report, repaired)
     if report.damaged:
@@ -68,7 +68,10 @@ def doctor(
 
 
 def verify(
-    name: Annotated[str, typer.Argument(help="A document, or what names begin with.")] = "",
+    name: Annotated[
+        str,
+        typer.Argument(help="A document, or what names begin with.", autocompletion=complete_names),
+    ] = "",
     config: options.Config = None,
     database: options.Database = None,
     json_output: options.Json = False,
@@ -77,7 +80,7 @@ def verify(
 
     For example: draftsync docs verify drafts/42
     """
-    path = Path(options.settings(config, database=database).database)
+    path = Path(options.database_file(config, database))
     try:
         chosen = checkup.names_of(path, name)
         if not chosen:
@@ -89,7 +92,7 @@ def verify(
     except StoreError as error:
         options.failed(str(error))
     if json_output:
-        typer.echo(json.dumps(_verified_json(chosen, report), indent=2, ensure_ascii=False))
+        screen.echo_json(_verified_json(chosen, report))
     else:
         _show_verified(chosen, report)
     if report.damaged:
@@ -207,7 +210,7 @@ def _fail(error: StoreError, path: Path, json_output: bool) -> NoReturn:
     if json_output:
         finding = Finding(codes.get(type(error), "file.unreadable"), "damage", str(error), "", "")
         told = {"database": str(path), "damaged": True, "findings": [finding.to_json()]}
-        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        screen.echo_json(told)
     options.failed(str(error))
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import os
 import sys
 import tempfile
@@ -23,15 +22,15 @@ import typer
 from anyio import from_thread
 
 from persistence.store import HistoryRemoved, Past, Position, Reader, StoredEvent, StoredSession
-from sync.cli import options
+from sync.cli import options, screen
+from sync.cli.docs.asked import checked_name, complete_names, form_of
 from sync.cli.import_sources import UPDATE_SUFFIX
 from sync.cli.progress import Report, bar
-from sync.cli.reading import with_reader
-from sync.core.errors import InvalidName, NativeFailure
+from sync.cli.reading import look
+from sync.core.errors import NativeFailure
 from sync.core.events import iso
-from sync.core.names import document_name
 from sync.core.session import session_of
-from sync.forms.definition import FormDefinition, InvalidForm, form_definition
+from sync.forms.definition import FormDefinition
 from sync.forms.draft import view
 from sync.inspection.archive import (
     DELETIONS,
@@ -47,7 +46,6 @@ from sync.inspection.archive import (
 from sync.inspection.ratings import COLUMNS, ratings
 from sync.inspection.state import State, state
 from sync.server.deep_stack import run_deep
-from sync.server.sessions import revived
 
 _T = TypeVar("_T")
 
@@ -85,7 +83,10 @@ class Choice:
 
 
 def export(
-    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...", help="Documents.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="NAME...", help="Documents.", autocompletion=complete_names),
+    ] = None,
     prefix: Annotated[str | None, typer.Option(help="All documents whose names begin so.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All documents.")] = False,
     form: Annotated[
@@ -132,9 +133,9 @@ def export(
             Format.UPDATE: job.update if single else job.updates,
             Format.ARCHIVE: job.archive,
         }[form]
-        with_reader(action, options.settings(config, database=database))
+        look(action, config, database)
     for each in job.damaged:
-        typer.echo(f"damaged: {each}", err=True)
+        screen.warn(f"damaged: {each}")
     if job.unreadable:  # the others were
         options.failed(f"{len(job.unreadable)} documents could not be exported")
 
@@ -142,10 +143,7 @@ def export(
 def _choice(names: Sequence[str] | None, prefix: str | None, *, everything: bool) -> Choice:
     if sum((bool(names), prefix is not None, everything)) != 1:
         options.usage_error("say which documents: names, --prefix P, or --all")
-    try:
-        return Choice(tuple(map(document_name, names or ())), prefix or "")
-    except InvalidName as error:
-        options.usage_error(error.reason)
+    return Choice(tuple(map(checked_name, names or ())), prefix or "")
 
 
 # -- where to
@@ -228,7 +226,7 @@ class _Export:
         self._target = target
         self._file = file
         self._report = report
-        self._forms: dict[str, FormDefinition | None] = {}
+        self._forms: dict[str | None, FormDefinition | None] = {}
 
     async def json(self, reader: Reader) -> None:
         """An array of documents, written one after the other."""
@@ -308,10 +306,8 @@ class _Export:
 
     async def _form(self, reader: Reader, document: str) -> FormDefinition | None:
         session = session_of(document)
-        if session is None:
-            return None
         if session not in self._forms:
-            self._forms[session] = _form_of(await reader.session(session))
+            self._forms[session] = await form_of(reader, document)
         return self._forms[session]
 
     def _read(self, past: Past, read: Callable[[], _T]) -> _T | None:
@@ -354,21 +350,11 @@ def _events(reader: Reader, stored: StoredSession) -> Iterator[StoredEvent]:
         offset = page[-1].offset
 
 
-def _form_of(stored: StoredSession | None) -> FormDefinition | None:
-    if stored is None:
-        return None
-    form = revived(stored).form
-    try:
-        return form_definition(form) if form is not None else None
-    except InvalidForm:
-        return None
-
-
 def _json(past: Past, form: FormDefinition | None) -> bytes:
     now = state(past)
     told: dict[str, Any] = now.to_json()
     told["form"] = view(form, now.content).to_json() if form is not None else None
-    return json.dumps(told, indent=2, ensure_ascii=False).encode()
+    return screen.json_text(told).encode()
 
 
 def _csv_lines(rows: Sequence[Sequence[object]]) -> bytes:

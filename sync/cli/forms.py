@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from sync.cli import options
+from sync.cli import options, screen
 from sync.forms.definition import FormDefinition, InvalidForm, form_definition
 from sync.forms.typescript import answer_types, definition_types
 
@@ -32,15 +32,15 @@ def check(file: File, json_output: options.Json = False) -> None:
     except InvalidForm as error:
         if json_output:
             told = {"valid": False, "path": error.path, "expected": error.expected}
-            typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+            screen.echo_json(told)
             raise typer.Exit(options.FAILED) from None
         options.failed(f"{file}: {error}")
     questions, required = len(form.questions), form.required.bit_count()
     if json_output:
         told = {"valid": True, "id": form.id, "questions": questions, "required": required}
-        typer.echo(json.dumps(told, indent=2))
+        screen.echo_json(told)
     else:
-        typer.echo(f"{form.id}: {questions} questions, {required} of them required")
+        screen.say(f"{form.id}: {questions} questions, {required} of them required")
 
 
 @app.command()

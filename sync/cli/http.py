@@ -6,42 +6,20 @@ import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from http import HTTPStatus
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import quote
 
 import httpx
-import typer
 
 from auth.tokens import mint
 from sync.cli import options
 from sync.server.settings import Settings
-
-OPERATOR = "operator"
-"""Who acts where a command makes its own token, or changes the database itself."""
 
 TOKEN_SECONDS = 600.0
 """How long such a token holds; a command that lasts longer makes another one."""
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 30.0
-
-Url = Annotated[
-    str | None,
-    typer.Option(
-        "--url",
-        envvar="DRAFTSYNC_URL",
-        help="The running service [default: http://HOST:PORT of the settings].",
-    ),
-]
-Token = Annotated[
-    str | None,
-    typer.Option(
-        "--token",
-        envvar="DRAFTSYNC_TOKEN",
-        help="A token for it (better: environment) [default: an administrator's for ten minutes, "
-        "made with DRAFTSYNC_JWT_SECRET where that is set].",
-    ),
-]
 
 _AUTHORISE = (
     "a token is needed: give one with DRAFTSYNC_TOKEN or --token (draftsync token makes them); "
@@ -182,9 +160,9 @@ async def open_service(url: str, token: Callable[[], str]) -> AsyncIterator[Serv
         yield Service(client, url, token)
 
 
-def service_url(settings: Settings, url: str | None = None) -> str:
+def service_url(settings: Settings) -> str:
     """Where the service is. Ends the command with exit code 2 for what is no address."""
-    url = url or settings.url
+    url = settings.url
     if url is None:
         if settings.port == 0:
             options.usage_error("with port 0 nobody knows where the service is: give its --url")
@@ -201,13 +179,11 @@ def _reachable(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
-def token_source(settings: Settings, token: str | None = None) -> Callable[[], str]:
+def token_source(settings: Settings) -> Callable[[], str]:
     """The token that was given, or ever new ones for an administrator, where we have the secret.
 
     Ends the command with exit code 2 where there is neither.
     """
-    if token:
-        return lambda: token
     if settings.token is not None:
         return settings.token.get_secret_value
     if settings.jwt_secret is None:
@@ -217,7 +193,7 @@ def token_source(settings: Settings, token: str | None = None) -> Callable[[], s
     def made() -> str:
         return mint(
             secret,
-            subject=OPERATOR,
+            subject=options.OPERATOR,
             name="Operator",
             role="admin",
             ttl=min(TOKEN_SECONDS, settings.max_token_ttl),

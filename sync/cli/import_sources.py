@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from persistence.store import Deletion, Edit, StoredEvent
-from sync.cli.http import OPERATOR
+from sync.cli.options import OPERATOR
 from sync.core.errors import InvalidName
 from sync.core.names import document_name, name_from_path
 from sync.inspection.archive import (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -24,9 +23,9 @@ from persistence.store import (
     StoredEvent,
     StoreError,
 )
-from sync.cli import options
+from sync.cli import options, screen
 from sync.cli.changing import change
-from sync.cli.http import Service, ServiceError, Token, Unreachable, Url
+from sync.cli.http import Service, ServiceError, Unreachable
 from sync.cli.import_sources import BadSource, Incoming, Source, Unnamed, sources
 from sync.cli.progress import Report, bar
 from sync.core.errors import InvalidName, NativeFailure
@@ -81,8 +80,8 @@ def import_(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Try everything out, and write nothing.")
     ] = False,
-    url: Url = None,
-    token: Token = None,
+    url: options.Url = None,
+    token: options.Token = None,
     config: options.Config = None,
     database: options.Database = None,
     json_output: options.Json = False,
@@ -116,13 +115,13 @@ def import_(
 
 def _tell(tally: Tally, *, dry_run: bool, json_output: bool) -> None:
     for each in (*tally.refused, *tally.left):
-        typer.echo(each, err=True)
+        screen.warn(each)
     if json_output:
         told = tally.to_json(dry_run=dry_run)
-        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        screen.echo_json(told)
     else:
         done = "would be imported" if dry_run else "imported"
-        typer.echo(
+        screen.say(
             f"{tally.edits:,} edits of {tally.documents:,} documents {done}, {tally.known:,} were "
             f"known; {tally.sessions:,} sessions with {tally.events:,} events"
         )

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
+from sync.cli import screen
+
 if TYPE_CHECKING:  # they take half a second to import; who only reads a database waits for none
     from sync.server.settings import Settings
 
@@ -17,6 +19,9 @@ FAILED = 1
 
 DEFAULT_DATABASE = "draftsync.db"
 """As the settings have it, too."""
+
+OPERATOR = "operator"
+"""Who acts where a command makes its own token, or changes the database itself."""
 
 Config = Annotated[
     Path | None,
@@ -32,6 +37,23 @@ Database = Annotated[
     str | None, typer.Option("--database", help="The SQLite file [default: draftsync.db].")
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Url = Annotated[
+    str | None,
+    typer.Option(
+        "--url",
+        envvar="DRAFTSYNC_URL",
+        help="The running service [default: http://HOST:PORT of the settings].",
+    ),
+]
+Token = Annotated[
+    str | None,
+    typer.Option(
+        "--token",
+        envvar="DRAFTSYNC_TOKEN",
+        help="A token for it (better: environment) [default: an administrator's for ten minutes, "
+        "made with DRAFTSYNC_JWT_SECRET where that is set].",
+    ),
+]
 
 
 def settings(config: Path | None, **options: Any) -> Settings:
@@ -81,11 +103,11 @@ def _database_setting(config: Path | None) -> object:
 
 def usage_error(text: str) -> NoReturn:
     """End with exit code 2."""
-    typer.echo(text, err=True)
+    screen.warn(text)
     raise typer.Exit(USAGE_ERROR)
 
 
 def failed(text: str) -> NoReturn:
     """End with exit code 1."""
-    typer.echo(text, err=True)
+    screen.warn(text)
     raise typer.Exit(FAILED)

@@ -6,17 +6,6 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    TextColumn,
-    TimeRemainingColumn,
-)
-
 Report = Callable[[int, int], None]
 """Told how much is done, and of how much."""
 
@@ -24,16 +13,19 @@ Report = Callable[[int, int], None]
 @contextmanager
 def bar(text: str, *, in_bytes: bool = False) -> Iterator[Report]:
     """Show how far something is until the block ends; then the bar is gone."""
-    count: ProgressColumn = DownloadColumn() if in_bytes else MofNCompleteColumn()
-    shown = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        count,
-        TimeRemainingColumn(),
+    if not sys.stderr.isatty():
+        yield lambda _done, _total: None
+        return
+    from rich import progress  # it takes a tenth of a second to import
+    from rich.console import Console
+
+    with progress.Progress(
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.DownloadColumn() if in_bytes else progress.MofNCompleteColumn(),
+        progress.TimeRemainingColumn(),
         console=Console(stderr=True),
         transient=True,
-        disable=not sys.stderr.isatty(),
-    )
-    with shown:
+    ) as shown:
         task = shown.add_task(text, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)

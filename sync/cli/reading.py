@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 import anyio
 
@@ -12,18 +13,12 @@ from persistence.store import Reader, StoreError
 from sync.cli import options
 from sync.core.errors import ProtocolError
 
-if TYPE_CHECKING:
-    from sync.server.settings import Settings
-
 _R = TypeVar("_R")
 
 
-def with_reader(read: Callable[[Reader], Awaitable[_R]], settings: Settings | str) -> _R:
-    """Read, or end with exit code 1 and why it cannot be read.
-
-    ``settings``: or no more of them than the database's path, :func:`options.database_file`.
-    """
-    path = settings if isinstance(settings, str) else settings.database
+def look(read: Callable[[Reader], Awaitable[_R]], config: Path | None, database: str | None) -> _R:
+    """Read the database, or end with exit code 1 and why it cannot be read."""
+    path = options.database_file(config, database)
 
     async def run() -> _R:
         async with open_sqlite_readonly(path) as reader:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -21,19 +20,15 @@ from persistence.store import (
 )
 from sync.cli import options, screen
 from sync.cli.changing import change
-from sync.cli.http import OPERATOR, Service, ServiceError, Token, Url
-from sync.core.changes import ABSENT, difference
-from sync.core.errors import InvalidName
+from sync.cli.docs.asked import At, Name, checked_name, form_of, parsed, words
+from sync.cli.http import Service, ServiceError
+from sync.core.changes import difference
 from sync.core.guard import inspect
-from sync.core.names import document_name
 from sync.core.restoring import restoration
-from sync.core.session import session_of
-from sync.forms.definition import FormDefinition, InvalidForm, form_definition
-from sync.inspection.asking import parse_at, resolve
+from sync.inspection.asking import resolve
 from sync.inspection.labels import labelled
 from sync.inspection.state import State, state
 from sync.server.deep_stack import run_deep
-from sync.server.sessions import revived
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +43,13 @@ class Outcome:
 
 
 def restore(
-    name: Annotated[str, typer.Argument(help="The document's name.")],
-    at: Annotated[
-        str | None,
-        typer.Option(help="A position, or a time such as 2026-09-21T14:00; UTC if it says none."),
-    ] = None,
+    name: Name,
+    at: At = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Show what would change, and change nothing.")
     ] = False,
-    url: Url = None,
-    token: Token = None,
+    url: options.Url = None,
+    token: options.Token = None,
     config: options.Config = None,
     database: options.Database = None,
     json_output: options.Json = False,
@@ -70,13 +62,7 @@ def restore(
     For example: draftsync docs restore drafts/42 --at 4711 --dry-run
     """
     settings = options.settings(config, database=database, url=url, token=token)
-    try:
-        document = document_name(name)
-        asked = None if at is None else parse_at(at)
-    except InvalidName as error:
-        options.usage_error(error.reason)
-    except ValueError as error:
-        options.usage_error(f"--at: {error}")
+    document, asked = checked_name(name), parsed(at)
     if at is None and dry_run:
         options.usage_error("--dry-run shows what --at would change: give that, too")
     job = _Restore(document, at, asked, dry_run)
@@ -96,33 +82,28 @@ def _tell_json(outcome: Outcome, *, dry_run: bool) -> None:
         "changes": list(outcome.changes),
         "dry_run": dry_run,
     }
-    typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+    screen.echo_json(told)
 
 
 def _tell(outcome: Outcome, *, dry_run: bool) -> None:
     if outcome.brought_back:
-        typer.echo(f"{outcome.document} is back")
+        screen.say(f"{outcome.document} is back")
         return
     if not outcome.changes:
-        typer.echo(f"{outcome.document} holds the same as it did then: nothing to change")
+        screen.say(f"{outcome.document} holds the same as it did then: nothing to change")
         return
-    table = screen.table("field", "now", "then", whole=("field",))
+    grid = screen.Grid("field", "now", "then", whole=("field",))
     for each in outcome.changes:
-        then = screen.safe(_cell(each.get("after", ABSENT)))
-        table.add_row(
-            screen.safe(each["label"]), screen.safe(_cell(each.get("before", ABSENT))), then
-        )
-    screen.show(table)
+        grid.add(each["label"], _cell(each, "before"), _cell(each, "after"))
+    screen.page(grid)
     if dry_run:
-        typer.echo(f"{len(outcome.changes)} fields would change; nothing was changed")
+        screen.say(f"{len(outcome.changes)} fields would change; nothing was changed")
     else:
-        typer.echo(f"{outcome.document} was restored by the edit at position {outcome.position}")
+        screen.say(f"{outcome.document} was restored by the edit at position {outcome.position}")
 
 
-def _cell(value: object) -> str:
-    if value is ABSENT:
-        return screen.NOTHING
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _cell(change: Mapping[str, Any], side: str) -> str:
+    return words(change[side]) if side in change else screen.NOTHING
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +147,7 @@ class _Restore:
         now, then = await _state(store, self.document), await _state(store, self.document, position)
         if not then.position:
             raise StoreError(self._not_yet)
-        form = await _form(store, self.document)
+        form = await form_of(store, self.document)
         changes = [labelled(each, form) for each in difference(now.content, then.content)]
         if self.dry_run:
             return Outcome(self.document, position, None, changes)
@@ -198,19 +179,9 @@ async def _state(store: Reader, document: str, position: Position | None = None)
     return run_deep(lambda: state(past))
 
 
-async def _form(store: Reader, document: str) -> FormDefinition | None:
-    session = session_of(document)
-    stored = None if session is None else await store.session(session)
-    form = revived(stored).form if stored is not None else None
-    try:
-        return form_definition(form) if form is not None else None
-    except InvalidForm:
-        return None
-
-
 def _edit(document: str, update: bytes) -> Edit:
     """The operator's own: no connection brought it."""
     brought = tuple(
         ClientRange(client, *clocks) for client, clocks in inspect(update, 2**31).writes.items()
     )
-    return Edit(document, update, OPERATOR, brought, time.time())
+    return Edit(document, update, options.OPERATOR, brought, time.time())

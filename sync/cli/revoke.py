@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated, Any
 
 import typer
@@ -10,9 +9,9 @@ import typer
 from auth.claims import MAX_TEXT, is_text
 from auth.revocation import Kind
 from persistence.store import Store
-from sync.cli import options
+from sync.cli import options, screen
 from sync.cli.changing import change
-from sync.cli.http import OPERATOR, Service, Token, Url
+from sync.cli.http import Service
 from sync.server.revoking import revocation_json, revoked_now
 
 
@@ -21,8 +20,8 @@ def revoke(
         str | None, typer.Option("--sub", help="All tokens of this subject that there are so far.")
     ] = None,
     jti: Annotated[str | None, typer.Option("--jti", help="The one token of this id.")] = None,
-    url: Url = None,
-    token: Token = None,
+    url: options.Url = None,
+    token: options.Token = None,
     config: options.Config = None,
     database: options.Database = None,
     json_output: options.Json = False,
@@ -44,17 +43,17 @@ def revoke(
         return told
 
     async def directly(store: Store) -> dict[str, Any]:
-        revocation = revoked_now(kind, value, OPERATOR, settings.max_token_ttl)
+        revocation = revoked_now(kind, value, options.OPERATOR, settings.max_token_ttl)
         await store.revoke(revocation)
         return dict(revocation_json(revocation))
 
     told = change(settings, directly, through)
     if json_output:
-        typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+        screen.echo_json(told)
     elif kind == "sub":
-        typer.echo(f"all tokens of {value} issued until {told['at']} are revoked")
+        screen.say(f"all tokens of {value} issued until {told['at']} are revoked")
     else:
-        typer.echo(f"the token {value} is revoked")
+        screen.say(f"the token {value} is revoked")
 
 
 def _named(sub: str | None, jti: str | None) -> tuple[Kind, str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+import typer
 
 if TYPE_CHECKING:  # it takes a tenth of a second to import, and a pipe needs none of it
     from rich.console import Console
@@ -19,13 +22,46 @@ _ANY_WIDTH = 1_000_000
 
 NOTHING = "–"
 
+_ACTS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal does instead of showing it: controls, turns of the writing direction, halves."""
+
+
+def say(text: str) -> None:
+    """Print lines for people; of what is from outside nothing acts on their terminal."""
+    typer.echo(harmless(text))
+
+
+def warn(text: str) -> None:
+    """The same to stderr."""
+    typer.echo(harmless(text), err=True)
+
+
+def echo_json(told: object, indent: int | None = 2) -> None:
+    """Print JSON, for programs and people; with ``indent`` None it is one line."""
+    typer.echo(json_text(told, indent))
+
+
+def json_text(told: object, indent: int | None = 2) -> str:
+    """JSON in which everything that would act on a terminal is escaped."""
+    lines = json.dumps(told, indent=indent, ensure_ascii=False).split("\n")
+    return "\n".join(_ACTS.sub(_escape, each) for each in lines)
+
+
+def _escape(found: re.Match[str]) -> str:
+    return json.dumps(found[0])[1:-1]
+
+
+def file_text(text: str) -> bytes:
+    """The text of a file that goes to stdout: as it is into a pipe, harmless on a terminal."""
+    return (harmless(text.replace("\r\n", "\n")) if sys.stdout.isatty() else text).encode()
+
 
 def console() -> Console:
     """Where the output goes."""
-    from rich.console import Console
+    from sync.cli.safe_console import SafeConsole
 
     width = None if sys.stdout.isatty() else _ANY_WIDTH
-    return Console(width=width, highlight=False, markup=False)
+    return SafeConsole(width=width, highlight=False, markup=False)
 
 
 def show(*what: object) -> None:
@@ -60,11 +96,12 @@ def safe(text: str) -> Text:
 
 def printable(text: str) -> str:
     """The same without a style, for lines of our own."""
-    return text if text.isprintable() else "".join(_shown(c) for c in text)
+    return _ACTS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
-def _shown(character: str) -> str:
-    return character if character.isprintable() else repr(character)[1:-1]
+def harmless(text: str) -> str:
+    """The same of a text of several lines."""
+    return "\n".join(map(printable, text.split("\n")))
 
 
 class Grid:
@@ -104,7 +141,7 @@ class Grid:
 
 
 Line = tuple[tuple[str, str], ...]
-"""Pieces of text, each with its style; what is from outside is printable already."""
+"""Pieces of text, each with its style; they may be from outside."""
 
 
 def line(text: str, style: str = "") -> Line:
@@ -112,11 +149,19 @@ def line(text: str, style: str = "") -> Line:
     return ((text, style),)
 
 
+def _shown(pieces: Line) -> Line:
+    return tuple((printable(text), style) for text, style in pieces)
+
+
+def _plain(pieces: Line) -> str:
+    return "".join(text for text, _ in _shown(pieces))
+
+
 def page(*what: Grid | Line) -> None:
     """Print things below each other, through a pager where a terminal is too low for them."""
     if not sys.stdout.isatty():
         for each in what:
-            lines = each.lines() if isinstance(each, Grid) else ["".join(t for t, _ in each)]
+            lines = each.lines() if isinstance(each, Grid) else [_plain(each)]
             sys.stdout.write("".join(f"{line}\n" for line in lines))
         return
     from rich.text import Text
@@ -126,7 +171,7 @@ def page(*what: Grid | Line) -> None:
     long = height >= out.height and sys.stdin.isatty()
     with out.pager(styles=True) if long and _has_colours() else nullcontext():
         for each in what:
-            out.print(each.table() if isinstance(each, Grid) else Text.assemble(*each))
+            out.print(each.table() if isinstance(each, Grid) else Text.assemble(*_shown(each)))
 
 
 def print_line(pieces: Line) -> None:
@@ -134,7 +179,7 @@ def print_line(pieces: Line) -> None:
     if sys.stdout.isatty():
         page(pieces)
     else:
-        sys.stdout.write("".join(text for text, _ in pieces) + "\n")
+        sys.stdout.write(_plain(pieces) + "\n")
         sys.stdout.flush()
 
 
@@ -181,13 +226,13 @@ def span(seconds: float) -> str:
 
 def pairs(data: Mapping[str, Any]) -> str:
     """JSON on one line, with less noise."""
-    return "  ".join(f"{key}={_plain(value)}" for key, value in data.items())
+    return "  ".join(f"{key}={_value(value)}" for key, value in data.items())
 
 
-def _plain(value: object) -> str:
+def _value(value: object) -> str:
     if isinstance(value, str):
-        return safe(value).plain
-    return safe(json.dumps(value, ensure_ascii=False, separators=(",", ":"))).plain
+        return printable(value)
+    return printable(json.dumps(value, ensure_ascii=False, separators=(",", ":")))
 
 
 def percent(share: float | None) -> str:

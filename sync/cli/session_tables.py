@@ -16,6 +16,7 @@ from sync.cli.screen import (
     minute,
     pairs,
     percent,
+    printable,
     safe,
     second,
     span,
@@ -157,7 +158,7 @@ EVENTS_HEADER = Text(_EVENT.format("offset", "time (UTC)", "kind", "actor") + "d
 def event_line(offset: int, time: str, kind: str, actor: str, data: Mapping[str, Any]) -> Text:
     """An event on one line; ``time`` is ISO 8601."""
     clock = time[5:19].replace("T", " ")
-    begin, kind, end = _EVENT.format(offset, clock, kind, safe(actor).plain).partition(kind)
+    begin, kind, end = _EVENT.format(offset, clock, kind, printable(actor)).partition(kind)
     return Text.assemble(begin, (kind, "bold"), end, (pairs(data), "dim"), no_wrap=True)
 
 
@@ -212,7 +213,7 @@ def _rows_table(told: Report, *, wide: bool) -> Table:
 
 def _who(person: Person) -> Text:
     role = "" if person.role == "evaluator" else f" ({person.role or 'no member'})"
-    return Text.assemble((safe(person.subject).plain, "bold"), (role, "dim"))
+    return Text.assemble((printable(person.subject), "bold"), (role, "dim"))
 
 
 def _row_cells(row: Row) -> dict[str, str]:

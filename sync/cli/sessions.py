@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import StrEnum
+from functools import partial
 from typing import Annotated, Any
 
 import anyio
@@ -20,23 +21,15 @@ from persistence.store import (
     Reader,
     Record,
     SessionState,
+    Store,
     StoredEvent,
     StoredSession,
     StoreError,
-    StoreInUse,
 )
-from sync.cli import compose, options, screen, watch
-from sync.cli.http import (
-    OPERATOR,
-    ServiceError,
-    Token,
-    Unreachable,
-    Url,
-    open_service,
-    service_url,
-    token_source,
-)
-from sync.cli.reading import with_reader
+from sync.cli import options, screen, watch
+from sync.cli.changing import change
+from sync.cli.http import Service
+from sync.cli.reading import look
 from sync.cli.session_tables import (
     EVENTS_HEADER,
     WIDE,
@@ -46,7 +39,7 @@ from sync.cli.session_tables import (
     report_view,
     session_view,
 )
-from sync.core.errors import ProtocolError, UnknownSession
+from sync.core.errors import UnknownSession
 from sync.core.events import event_text, iso
 from sync.core.report import IDLE_SECONDS, Chronicle, Filled, Report, report
 from sync.core.report_formats import to_csv, to_json
@@ -56,7 +49,6 @@ from sync.server.event_feed import EventFeed
 from sync.server.reports import read_chronicle, read_filled
 from sync.server.session_view import session_json
 from sync.server.sessions import LiveSession, revived
-from sync.server.settings import Settings
 
 app = typer.Typer(
     help="Look into the sessions, follow one, report on it, and stop it.", no_args_is_help=True
@@ -107,13 +99,13 @@ def list_sessions(
         more = stored[-1].number if len(stored) == limit else None
         return found, [_listed(reader, *each) for each in found], more
 
-    found, told, more = with_reader(read, options.settings(config, database=database))
+    found, told, more = look(read, config, database)
     if json_output:
-        _echo_json(told)
+        screen.echo_json(told)
     else:
         screen.show(list_table(found, time.time()))
     if more is not None:
-        typer.echo(f"these are {limit}; more, if there are: --after {more}", err=True)
+        screen.warn(f"these are {limit}; more, if there are: --after {more}")
 
 
 async def _some_sessions(
@@ -136,7 +128,7 @@ def _readable(found: list[StoredSession]) -> list[Found]:
         try:
             readable.append((stored, revived(stored)))
         except StoreError as error:
-            typer.echo(f"left out: {error}", err=True)
+            screen.warn(f"left out: {error}")
     return readable
 
 
@@ -189,15 +181,15 @@ def show(
         await read_filled(chronicle, heads, DraftAnswers(reader))
         return (stored, found), heads, chronicle, _as_told(reader, stored, found)
 
-    found, heads, chronicle, told = with_reader(read, options.settings(config, database=database))
+    found, heads, chronicle, told = look(read, config, database)
     filled = _filled_by_case(chronicle)
     if json_output:
         told["cases"] = _cases_json(found[1], heads, filled)
-        _echo_json(told)
+        screen.echo_json(told)
     else:
         screen.show(session_view(*found, heads, filled, time.time()))
     for reason in chronicle.lacking:
-        typer.echo(f"incomplete: {reason}", err=True)
+        screen.warn(f"incomplete: {reason}")
 
 
 def _filled_by_case(chronicle: Chronicle) -> dict[str, Filled]:
@@ -265,14 +257,14 @@ def events(
         return await _print_some(reader, session, after or 0, limit, kind, show_event)
 
     with suppress(KeyboardInterrupt):
-        more = with_reader(read, options.settings(config, database=database))
+        more = look(read, config, database)
         if more is not None:
-            typer.echo(f"these are {limit}; more, if there are: --after {more}", err=True)
+            screen.warn(f"these are {limit}; more, if there are: --after {more}")
 
 
 def _event_printer(json_output: bool) -> Callable[[StoredEvent], None]:
     if json_output:
-        return lambda stored: typer.echo(_event_json(stored))
+        return lambda stored: screen.echo_json(_event_json(stored), indent=None)
     out = screen.console()
     out.print(EVENTS_HEADER, no_wrap=True, overflow="ellipsis")
     return lambda stored: out.print(_event_line(stored), no_wrap=True, overflow="ellipsis")
@@ -283,11 +275,12 @@ def _event_line(stored: StoredEvent) -> Text:
     return event_line(offset, iso(seconds), kind, actor, json.loads(data))
 
 
-def _event_json(stored: StoredEvent) -> str:
-    """As the HTTP API tells it; the data is JSON already."""
+def _event_json(stored: StoredEvent) -> dict[str, Any]:
+    """As the HTTP API tells it."""
     offset, (event_id, kind, actor, seconds, data) = stored
-    text = event_text(offset, event_id, kind, actor, seconds, data)
-    return "{" + text.removeprefix('{"type":"event",')
+    told: dict[str, Any] = json.loads(event_text(offset, event_id, kind, actor, seconds, data))
+    del told["type"]
+    return told
 
 
 async def _print_some(
@@ -354,11 +347,11 @@ def report_on(
         chronicle = await read_chronicle(reader, session, DraftAnswers(reader))
         return report(chronicle, time.time(), idle_seconds)
 
-    told = with_reader(read, options.settings(config, database=database))
+    told = look(read, config, database)
     if json_output or form is Format.JSON:
-        _echo_json(to_json(told))
+        screen.echo_json(to_json(told))
     elif form is Format.CSV:
-        typer.echo(to_csv(told).encode(), nl=False)  # whose lines end as they should
+        typer.echo(screen.file_text(to_csv(told)), nl=False)  # whose lines end as they should
     else:
         out = screen.console()
         out.print(report_view(told, out.width if out.is_terminal else WIDE))
@@ -374,8 +367,8 @@ app.command()(watch.watch)
 @app.command()
 def stop(
     session: SessionId,
-    url: Url = None,
-    token: Token = None,
+    url: options.Url = None,
+    token: options.Token = None,
     config: options.Config = None,
     database: options.Database = None,
     json_output: options.Json = False,
@@ -389,50 +382,28 @@ def stop(
     For example: draftsync sessions stop refunds-7
     """
     settings = options.settings(config, database=database, url=url, token=token)
-    try:
-        told = anyio.run(_stop, session, settings)
-    except (ServiceError, StoreError) as error:
-        options.failed(str(error))
-    except ProtocolError as error:
-        options.failed(error.reason)
+
+    async def through(service: Service) -> dict[str, Any]:
+        told: dict[str, Any] = await service.post("sessions", session, "stop")
+        return told
+
+    told = change(settings, partial(_stop, session), through)
     if json_output:
-        _echo_json(told)
+        screen.echo_json(told)
     else:
-        typer.echo(f"{session} is stopped; it was active {screen.span(told['active_seconds'])}")
+        screen.say(f"{session} is stopped; it was active {screen.span(told['active_seconds'])}")
 
 
-async def _stop(session: str, settings: Settings) -> dict[str, Any]:
-    """The session as it is then. Raises ServiceError, StoreError, ProtocolError."""
-    in_use = ""
-    if settings.url is None:
-        try:
-            return await _stop_directly(session, settings)
-        except StoreInUse as error:
-            in_use = f"{error}; but "
-    try:
-        async with open_service(service_url(settings), token_source(settings)) as service:
-            told: dict[str, Any] = await service.post("sessions", session, "stop")
-            return told
-    except Unreachable as error:
-        raise ServiceError(f"{in_use}{error}") from error
-
-
-async def _stop_directly(session: str, settings: Settings) -> dict[str, Any]:
-    async with compose.open_reader(settings) as reader:
-        await _find(reader, session)  # nothing is made, or brought to a new version, for nothing
-    async with compose.open_store(settings) as store:
-        _, found = await _find(store, session)
-        operator = Actor(OPERATOR, "Operator", Role.LEAD)
-        now = time.time()
-        taken = found.take(Step.STOP, operator, now)
-        assert taken is not None  # noqa: S101 - only a join can be nothing
-        changed, happening = taken
-        data = json.dumps(dict(happening.data), separators=(",", ":"))
-        event = Event(str(uuid.uuid4()), happening.kind, OPERATOR, now, data)
-        change = SessionState(changed.epoch, str(changed.state), body(changed))
-        await store.record([Record(session, event, change)])
-        return _as_told(store, *await _find(store, session))
-
-
-def _echo_json(told: Any) -> None:
-    typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
+async def _stop(session: str, store: Store) -> dict[str, Any]:
+    """The session as it is then. Raises UnknownSession, StoreError."""
+    _, found = await _find(store, session)
+    operator = Actor(options.OPERATOR, "Operator", Role.LEAD)
+    now = time.time()
+    taken = found.take(Step.STOP, operator, now)
+    assert taken is not None  # noqa: S101 - only a join can be nothing
+    changed, happening = taken
+    data = json.dumps(dict(happening.data), separators=(",", ":"))
+    event = Event(str(uuid.uuid4()), happening.kind, options.OPERATOR, now, data)
+    told = SessionState(changed.epoch, str(changed.state), body(changed))
+    await store.record([Record(session, event, told)])
+    return _as_told(store, *await _find(store, session))

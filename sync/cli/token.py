@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from auth.tokens import mint
-from sync.cli import options
+from sync.cli import options, screen
 
 
 def token(
@@ -54,7 +54,10 @@ def token(
         )
     except ValueError as error:
         options.usage_error(str(error))
-    typer.echo(f'{{"token": "{minted}"}}' if json_output else minted)
+    if json_output:
+        screen.echo_json({"token": minted})
+    else:
+        screen.say(minted)
 
 
 def _grants(given: list[str] | None, option: str) -> dict[str, str] | None:

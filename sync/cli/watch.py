@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections import deque
 from collections.abc import Iterator
@@ -18,9 +17,7 @@ from sync.cli import options, screen
 from sync.cli.http import (
     Service,
     ServiceError,
-    Token,
     Unreachable,
-    Url,
     open_service,
     service_url,
     token_source,
@@ -133,16 +130,16 @@ class JsonLines:
         self._last = ""
 
     def event(self, event: Json) -> None:
-        _echo({"type": "event"} | event)
+        screen.echo_json({"type": "event"} | event, indent=None)
 
     def status(self, watched: Watched) -> None:
         text = summary(watched.status, watched.trouble).plain
         if text != self._last:
             self._last = text
-            told = {"type": "status", "status": watched.status}
-            _echo(
-                told if watched.trouble is None else {"type": "trouble", "reason": watched.trouble}
-            )
+            told: Json = {"type": "status", "status": watched.status}
+            if watched.trouble is not None:
+                told = {"type": "trouble", "reason": watched.trouble}
+            screen.echo_json(told, indent=None)
 
 
 class Screen:
@@ -158,14 +155,10 @@ class Screen:
         self._live.update(frame(watched, self._live.console.size), refresh=True)
 
 
-def _echo(told: Json) -> None:
-    typer.echo(json.dumps(told, ensure_ascii=False))
-
-
 def watch(
     session: Annotated[str, typer.Argument(metavar="ID", help="The session's id.")],
-    url: Url = None,
-    token: Token = None,
+    url: options.Url = None,
+    token: options.Token = None,
     once: Annotated[bool, typer.Option("--once", help="Show what is now, and end.")] = False,
     interval: Annotated[
         float, typer.Option(min=0.1, help="Seconds between two questions for the status.")
@@ -223,7 +216,7 @@ async def _first(service: Service, session: str) -> Watched:
 
 def _show_once(watched: Watched, json_output: bool) -> None:
     if json_output:
-        _echo(watched.status or {})
+        screen.echo_json(watched.status or {}, indent=None)
     else:
         out = screen.console()
         size = ConsoleDimensions(out.width, _ANY_HEIGHT)

@@ -9,7 +9,7 @@ from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from sync.cli.screen import NOTHING, percent, safe, span, table
+from sync.cli.screen import NOTHING, percent, printable, safe, span, table
 from sync.cli.session_tables import WIDE, event_line, state_text
 
 if TYPE_CHECKING:
@@ -91,7 +91,7 @@ def _members(status: Json, most: int, *, wide: bool) -> Table:
     for member in _first(status["members"], most):
         cells = _member_cells(member, status)
         lamp = Text("●", "green") if member["online"] else Text("○", "dim")
-        name = Text(safe(member["subject"]).plain, "bold" if member["online"] else "")
+        name = Text(printable(member["subject"]), "bold" if member["online"] else "")
         found.add_row(lamp, name, _role(member), *(cells[each] for each in columns))
     _rest(found, len(status["members"]), most, 1)
     return found
@@ -162,7 +162,7 @@ def _case_cells(case: Json) -> dict[str, Text | str]:
         "filled": percent(_mean(e["progress"] for e in evaluators if e["progress"] is not None)),
         "complete": f"{done} of {len(evaluators)}",
         "open": safe(", ".join(case["open"]) or NOTHING),
-        "last edit": f"{_clock(last['at'])} {safe(last['by']).plain}" if last else NOTHING,
+        "last edit": f"{_clock(last['at'])} {printable(last['by'])}" if last else NOTHING,
     }
 
 

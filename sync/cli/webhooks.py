@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 
-import anyio
 import typer
 
-from persistence.store import DeadLetter, Reader, StoreError, StoreInUse
-from sync.cli import compose, options, screen
-from sync.cli.http import (
-    ServiceError,
-    Token,
-    Unreachable,
-    Url,
-    open_service,
-    service_url,
-    token_source,
-)
-from sync.cli.reading import with_reader
+from persistence.store import DeadLetter, Reader, Store
+from sync.cli import options, screen
+from sync.cli.changing import change
+from sync.cli.http import Service
+from sync.cli.reading import look
 from sync.core.events import iso
 from sync.core.webhook import DEFAULT_KINDS
-from sync.server.settings import Settings
 from sync.server.webhook_replay import Replay, Selection, letter_json, replayed_json
 
 app = typer.Typer(
@@ -92,9 +81,9 @@ def list_webhooks(
             for name in sorted(enlisted | configured.keys())
         ]
 
-    found = with_reader(read, settings)
+    found = look(read, config, database)
     if json_output:
-        _echo_json([each.as_json() for each in found])
+        screen.echo_json([each.as_json() for each in found])
     else:
         screen.show(_list_table(found))
 
@@ -172,9 +161,9 @@ def dead(
     async def read(reader: Reader) -> list[DeadLetter]:
         return await _selected(reader, selection)
 
-    letters = with_reader(read, options.settings(config, database=database))
+    letters = look(read, config, database)
     if json_output:
-        _echo_json([letter_json(each) for each in letters])
+        screen.echo_json([letter_json(each) for each in letters])
     else:
         screen.show(_letters_table([letter_json(each) for each in letters]))
 
@@ -208,8 +197,8 @@ def replay(
     webhook_secret: Annotated[
         str | None, typer.Option(help="As for serve (better: environment).")
     ] = None,
-    url: Url = None,
-    token: Token = None,
+    url: options.Url = None,
+    token: options.Token = None,
     config: options.Config = None,
     database: options.Database = None,
     json_output: options.Json = False,
@@ -222,14 +211,27 @@ def replay(
     For example: draftsync webhooks replay --session refunds-7
     """
     given: Json = {"webhook_secret": webhook_secret} | ({"webhook": webhook} if webhook else {})
-    settings = options.settings(config, database=database, **given)
+    settings = options.settings(config, database=database, url=url, token=token, **given)
     selection = Selection(consumer, session, offset)
-    try:
-        told = anyio.run(_replay, selection, settings, url, token)
-    except (ServiceError, StoreError) as error:
-        options.failed(str(error))
+
+    async def directly(store: Store) -> Json:
+        from sync.server.webhook_post import open_http_post  # only who sends pays for a client
+
+        async with open_http_post() as post:
+            again = Replay(store, settings.all_webhooks, post)
+
+            async def step() -> Json:
+                return replayed_json(await again(selection))
+
+            return await _to_the_end(step)
+
+    async def through(service: Service) -> Json:
+        wanted = asdict(selection)
+        return await _to_the_end(lambda: service.post("webhooks", "replay", body=wanted))
+
+    told = change(settings, directly, through)
     if json_output:
-        _echo_json(told)
+        screen.echo_json(told)
     else:
         _show_replayed(told)
     if told["failed"]:
@@ -242,31 +244,10 @@ def _show_replayed(told: Json) -> None:
         screen.show(_letters_table(failed))
     more = f", {len(failed)} failed" if failed else ""
     more += f", {left} not tried" if left else ""
-    typer.echo(f"{told['delivered']} delivered{more}")
+    screen.say(f"{told['delivered']} delivered{more}")
 
 
-_Step = Callable[[], Awaitable[Json]]
-
-
-async def _replay(
-    selection: Selection, settings: Settings, url: str | None, token: str | None
-) -> Json:
-    """What came of it. Raises ServiceError, StoreError."""
-    in_use = None
-    if url is None:
-        try:
-            async with _directly(selection, settings) as step:
-                return await _to_the_end(step)
-        except StoreInUse as error:
-            in_use = str(error)
-    try:
-        async with _by_service(selection, settings, url, token) as step:
-            return await _to_the_end(step)
-    except Unreachable as error:
-        raise (ServiceError(f"{in_use}; but {error}") if in_use else error) from error
-
-
-async def _to_the_end(step: _Step) -> Json:
+async def _to_the_end(step: Callable[[], Awaitable[Json]]) -> Json:
     """Go on while all is taken: one step sends a part."""
     delivered = 0
     while True:
@@ -274,41 +255,3 @@ async def _to_the_end(step: _Step) -> Json:
         delivered += told["delivered"]
         if told["failed"] or not told["left"] or not told["delivered"]:
             return told | {"delivered": delivered}
-
-
-@asynccontextmanager
-async def _directly(selection: Selection, settings: Settings) -> AsyncIterator[_Step]:
-    from sync.server.webhook_post import open_http_post  # only who sends pays for a client
-
-    async with compose.open_reader(settings):
-        pass  # no database is made for nothing
-    async with compose.open_store(settings) as store, open_http_post() as post:
-        again = Replay(store, settings.all_webhooks, post)
-
-        async def step() -> Json:
-            return replayed_json(await again(selection))
-
-        yield step
-
-
-@asynccontextmanager
-async def _by_service(
-    selection: Selection, settings: Settings, url: str | None, token: str | None
-) -> AsyncIterator[_Step]:
-    wanted = {
-        "consumer": selection.consumer,
-        "session": selection.session,
-        "offset": selection.offset,
-    }
-    at, bearer = service_url(settings, url), token_source(settings, token)
-    async with open_service(at, bearer) as service:
-
-        async def step() -> Json:
-            told: Json = await service.post("webhooks", "replay", body=wanted)
-            return told
-
-        yield step
-
-
-def _echo_json(told: object) -> None:
-    typer.echo(json.dumps(told, indent=2, ensure_ascii=False))

@@ -78,7 +78,7 @@ def test_a_dry_run(restore: Run, database: Path) -> None:
 def test_in_words_of_the_form(restore: Run) -> None:
     """Though the session is stopped: administrators may."""
     result = restore("drafts/s1/c1", "--at", "1")
-    assert "correct · alice  true  –" in result.stdout
+    assert "correct · alice true –" in result.stdout
     assert "was restored" in result.stdout
 
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
-from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from persistence.store import NOWHERE, Past, Reader, StoredDocument, StoreError
-from sync.cli import options
-from sync.cli.reading import with_reader
+from sync.cli import options, screen
+from sync.cli.reading import look
 from sync.core.errors import InvalidName
 from sync.core.names import DocumentName, document_name
 from sync.core.session import restored, session_of
 from sync.forms.definition import FormDefinition, InvalidForm, form_definition
-
-_R = TypeVar("_R")
 
 _MOST_NAMES = 1_000
 """That a shell completes."""
@@ -30,8 +26,7 @@ def complete_names(context: typer.Context, incomplete: str) -> list[str]:
         return [head.document for head in await reader.heads(incomplete)][:_MOST_NAMES]
 
     try:
-        config = context.params.get("config")
-        return with_reader(read, options.database_file(config, context.params.get("database")))
+        return look(read, context.params.get("config"), context.params.get("database"))
     except (typer.Exit, OSError):
         return []
 
@@ -68,11 +63,6 @@ def parsed(at: str | None, option: str = "--at") -> int | float | None:
         return None if at is None else parse_at(at)
     except ValueError as error:
         options.usage_error(f"{option}: {error}")
-
-
-def look(read: Callable[[Reader], Awaitable[_R]], config: Path | None, database: str | None) -> _R:
-    """Read the database, or end with exit code 1."""
-    return with_reader(read, options.database_file(config, database))
 
 
 async def newest(reader: Reader, document: DocumentName) -> Past:
@@ -137,11 +127,7 @@ def words(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def echo_json(told: object) -> None:
-    typer.echo(json.dumps(told, indent=2, ensure_ascii=False))
-
-
 def tell_damage(damaged: tuple[str, ...]) -> None:
     """Tell to stderr what could not be read."""
     for each in damaged:
-        typer.echo(f"damaged: {each}", err=True)
+        screen.warn(f"damaged: {each}")

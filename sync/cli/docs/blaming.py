@@ -10,14 +10,13 @@ from sync.cli.docs.asked import (
     At,
     Name,
     checked_name,
-    echo_json,
     form_of,
-    look,
     parsed,
     past,
     tell_damage,
 )
 from sync.cli.docs.changes import sides, value
+from sync.cli.reading import look
 from sync.core.errors import NativeFailure
 from sync.forms.definition import FormDefinition
 from sync.inspection.blame import Blame, Overruled
@@ -54,9 +53,9 @@ def blame(
         options.failed(f"the document {name!r} cannot be read: {failure}")
     if json_output:
         told = [each.to_json(form) for each in fields]
-        echo_json({"name": document, "position": found.position, "fields": told})
+        screen.echo_json({"name": document, "position": found.position, "fields": told})
     else:
-        where = f"{screen.printable(document)}   position {found.position}"
+        where = f"{document}   position {found.position}"
         screen.page(screen.line(where, "bold"), _grid(fields, form))
     tell_damage(tuple(f"{d.what} {d.position}: {d.reason}" for d in found.damaged))
 

@@ -15,14 +15,13 @@ from sync.cli.docs.asked import (
     Name,
     checked_name,
     complete_names,
-    echo_json,
     form_of,
-    look,
     parsed,
     past,
     tell_damage,
     words,
 )
+from sync.cli.reading import look
 from sync.core.changes import ABSENT, Change, difference
 from sync.core.errors import NativeFailure
 from sync.forms.definition import FormDefinition
@@ -81,7 +80,7 @@ def diff(
         options.failed(f"they cannot be compared: {failure}")
     changes = difference(before.content, after.content)
     if json_output:
-        echo_json(_json(before, after, changes, form))
+        screen.echo_json(_json(before, after, changes, form))
     else:
         screen.page(*_lines(before, after, changes, form))
     tell_damage(tuple(dict.fromkeys(before.damaged + after.damaged)))
@@ -107,12 +106,12 @@ def _json(
 def _lines(
     before: State, after: State, changes: tuple[Change, ...], form: FormDefinition | None
 ) -> Iterator[screen.Line]:
-    yield screen.line(f"--- {screen.printable(before.document)}   position {before.position}")
-    yield screen.line(f"+++ {screen.printable(after.document)}   position {after.position}")
+    yield screen.line(f"--- {before.document}   position {before.position}")
+    yield screen.line(f"+++ {after.document}   position {after.position}")
     if not changes:
         yield screen.line("no difference", "dim")
     for change in changes:
-        yield screen.line(screen.printable(label(change.place, form)), "bold")
+        yield screen.line(label(change.place, form), "bold")
         yield from _sides(change)
 
 
@@ -124,7 +123,7 @@ def _sides(change: Change) -> Iterator[screen.Line]:
             return
     for mark, side, style in (("-", change.before, "red"), ("+", change.after, "green")):
         if side is not ABSENT:
-            yield screen.line(f"{mark} {screen.printable(words(side))}", style)
+            yield screen.line(f"{mark} {words(side)}", style)
 
 
 def _word_by_word(before: str, after: str) -> list[tuple[str, str]] | None:
@@ -140,7 +139,7 @@ def _word_by_word(before: str, after: str) -> list[tuple[str, str]] | None:
         return None
     pieces: list[tuple[str, str]] = []
     for what, i, j, k, m in matcher.get_opcodes():
-        gone, come = (screen.printable("".join(each)) for each in (old[i:j], new[k:m]))
+        gone, come = ("".join(each) for each in (old[i:j], new[k:m]))
         if what == "equal":
             pieces.append((gone, ""))
             continue

@@ -14,12 +14,11 @@ from sync.cli.docs.asked import (
     Name,
     NoSuchDocument,
     checked_name,
-    echo_json,
     form_of,
-    look,
     past,
     tell_damage,
 )
+from sync.cli.reading import look
 from sync.core.errors import NativeFailure
 from sync.core.events import iso
 from sync.core.names import DocumentName
@@ -59,10 +58,10 @@ def history(
     For example: draftsync docs history drafts/refunds-7/42 --pause 600
     """
     document = checked_name(name)
+    path = options.database_file(config, database)
     if edits:
-        _edits(document, limit, after, options.database_file(config, database), json_output)
+        _edits(document, limit, after, path, json_output)
     else:
-        path = options.database_file(config, database)
         _versions(document, pause, limit, after, path, json_output)
 
 
@@ -89,7 +88,7 @@ def _versions(
     if json_output:
         earliest = found.base.position if found.base else 0
         told = [each.to_json(form) for each in shown]
-        echo_json({"name": document, "earliest": earliest, "versions": told})
+        screen.echo_json({"name": document, "earliest": earliest, "versions": told})
     else:
         screen.page(*_heading(document, found), _version_grid(shown, form))
     _tell_more(len(shown), len(made), after)
@@ -97,7 +96,7 @@ def _versions(
 
 
 def _heading(document: str, found: Past) -> Iterator[screen.Line]:
-    yield screen.line(screen.printable(document), "bold")
+    yield screen.line(document, "bold")
     if found.base is not None:
         removed = f"what was before position {found.base.position} was removed by retention"
         yield screen.line(removed, "dim")
@@ -152,7 +151,7 @@ def _edits(
     shown = _some(found, limit, after)
     if json_output:
         told = [_edit_json(each) for each in shown]
-        echo_json({"name": document, "thinned": thinned, "entries": told})
+        screen.echo_json({"name": document, "thinned": thinned, "entries": told})
     else:
         screen.page(_edit_grid(shown))
     _tell_more(len(shown), len(found), after)
@@ -214,7 +213,7 @@ def _some(found: list[_T], limit: int, after: int | None) -> list[_T]:
 
 def _tell_more(shown: int, all_: int, after: int | None) -> None:
     if shown < all_ and after is None:
-        typer.echo(f"these are the newest {shown:,} of {all_:,}: --limit 0 for all", err=True)
+        screen.warn(f"these are the newest {shown:,} of {all_:,}: --limit 0 for all")
 
 
 def _damage(damage: Damage) -> str:

@@ -9,7 +9,8 @@ import typer
 
 from persistence.store import NOWHERE, Head, Reader
 from sync.cli import options, screen
-from sync.cli.docs.asked import complete_names, echo_json, look
+from sync.cli.docs.asked import complete_names
+from sync.cli.reading import look
 from sync.core.events import iso
 
 
@@ -74,14 +75,13 @@ def list_documents(
     behind = _behind(_ordered(heads, sort, reverse=reverse), after, sort, reverse=reverse)
     shown = behind[:limit] if limit else behind
     if json_output:
-        echo_json([_head_json(head) for head in shown])
+        screen.echo_json([_head_json(head) for head in shown])
     else:
         screen.page(_grid(shown))
     if len(shown) < len(behind):
-        typer.echo(
+        screen.warn(
             f"these are {len(shown):,}, and {len(behind) - len(shown):,} come behind: "
-            f"--after {screen.printable(shown[-1].document)!r}, or --limit 0",
-            err=True,
+            f"--after {shown[-1].document!r}, or --limit 0"
         )
 
 

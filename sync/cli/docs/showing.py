@@ -13,15 +13,14 @@ from sync.cli.docs.asked import (
     At,
     Name,
     checked_name,
-    echo_json,
     form_of,
-    look,
     newest,
     parsed,
     past,
     tell_damage,
     words,
 )
+from sync.cli.reading import look
 from sync.core.content import root_kinds
 from sync.core.errors import NativeFailure
 from sync.forms.definition import FormDefinition
@@ -62,7 +61,7 @@ def show(
     kinds = run_deep(lambda: _kinds(held)) if raw else {}
     draft = view(form, held.content) if form is not None and not raw else None
     if json_output:
-        echo_json(_json(held, epoch, found, draft, kinds))
+        screen.echo_json(_json(held, epoch, found, draft, kinds))
     else:
         screen.page(*_heading(held, found), *(_raw(held, kinds) if raw else _view(held, draft)))
     tell_damage(held.damaged)
@@ -89,11 +88,11 @@ def _json(
 def _heading(held: State, found: Past) -> Iterator[screen.Line]:
     where = f"position {held.position}"
     where += f" of {held.head}" if held.position != held.head else ""
-    told = f"{screen.printable(held.document)}   {where}, {len(held.update):,} bytes"
+    told = f"{held.document}   {where}, {len(held.update):,} bytes"
     yield screen.line(told, "bold")
     if found.deleted is not None:
-        by, when = screen.printable(found.deleted.by), screen.second(found.deleted.at)
-        told = f"deleted by {by}, {when}: `draftsync docs undelete` brings it back"
+        by, when = found.deleted.by, screen.second(found.deleted.at)
+        told = f"deleted by {by}, {when}: `draftsync docs restore` brings it back"
         yield screen.line(told, "bold red")
 
 
@@ -108,7 +107,7 @@ def _view(held: State, draft: DraftView | None) -> Iterator[screen.Grid | screen
     if draft is None:
         yield _values(held)
         return
-    yield screen.line(screen.printable(draft.definition.title), "bold")
+    yield screen.line(draft.definition.title, "bold")
     yield _answers(draft)
     yield _progress(draft)
     if draft.issues:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
@@ -14,7 +13,8 @@ import typer
 from persistence.store import Entry, Position, Reader, StoreError, StoreUnavailable
 from sync.cli import options, screen
 from sync.cli.docs import changes
-from sync.cli.docs.asked import complete_names, form_of, look, parsed
+from sync.cli.docs.asked import complete_names, form_of, parsed
+from sync.cli.reading import look
 from sync.core.changes import Change, difference
 from sync.core.content import content
 from sync.core.document import Document
@@ -126,9 +126,9 @@ class Seen:
         made = " (offline)" if edit.offline else ""
         return (
             (f"{self.entry.position:>8} {screen.second(edit.received_at)[11:]} ", "dim"),
-            (f"{screen.printable(edit.author)}{made} ", "bold"),
-            (f"{screen.printable(edit.document)}  ", "cyan"),
-            (screen.printable(self._changes()), ""),
+            (f"{edit.author}{made} ", "bold"),
+            (f"{edit.document}  ", "cyan"),
+            (self._changes(), ""),
         )
 
     def _changes(self) -> str:
@@ -184,5 +184,5 @@ def _apply(document: Document, entry: Entry) -> dict[str, object]:
 
 def _printer(json_output: bool) -> Callable[[Seen], None]:
     if json_output:
-        return lambda seen: typer.echo(json.dumps(seen.to_json(), ensure_ascii=False))
+        return lambda seen: screen.echo_json(seen.to_json(), indent=None)
     return lambda seen: screen.print_line(seen.told())
