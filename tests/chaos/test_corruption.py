@@ -5,17 +5,24 @@ from __future__ import annotations
 import random
 import sqlite3
 from collections import Counter
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import anyio
-import pytest
 
 from persistence.sqlite import checkup, repair
 from persistence.sqlite.checkup import Report
+from persistence.sqlite.reading import FileReader
 from persistence.sqlite.writing import FileWriter
-from persistence.store import Snapshot, StoreError, StoreUnavailable
+from persistence.store import (
+    Acknowledgement,
+    DeadLetter,
+    Deletion,
+    Revocation,
+    Snapshot,
+    StoreError,
+    StoreUnavailable,
+)
 from sync.cli.doctor import DEEP
 from sync.core.content import content
 from sync.core.crdt import Replica
@@ -26,7 +33,7 @@ from tests.support.client import connect
 from tests.support.service import ServiceProcess
 
 SEED = 20_261_125
-COPIES = 120
+COPIES = 40
 DRAFTS = ("drafts/1", "drafts/2", "drafts/3")
 
 
@@ -78,40 +85,22 @@ def expected(draft: str) -> dict[str, str]:
     return {f"q{number}": f"{draft} says {number}" * 30 for number in range(5)}
 
 
-def flip_entry(database: Path) -> None:
+def harm(database: Path) -> None:
+    """An edit of the second draft, what sums up all drafts, and the name of one."""
     with closing(sqlite3.connect(database)) as raw:
         raw.execute('UPDATE entries SET "update" = zeroblob(500) WHERE position = 8')
-        raw.commit()
-
-
-def flip_tally(database: Path) -> None:
-    with closing(sqlite3.connect(database)) as raw:
         raw.execute("UPDATE tallies SET size = 77, edits = 7")
-        raw.commit()
-
-
-def flip_name(database: Path) -> None:
-    with closing(sqlite3.connect(database)) as raw:
         raw.execute("UPDATE names SET name = 'drafts/x' WHERE name = 'drafts/2'")
         raw.commit()
 
 
-@pytest.mark.parametrize(
-    ("harm", "code", "lost"),
-    [
-        (flip_entry, "entry.unfit", {"q2"}),
-        (flip_tally, "tally.unfit", set()),
-        (flip_name, "name.torn", set()),
-    ],
-)
-async def test_what_a_killed_service_left_is_damaged(
-    tmp_path: Path, harm: Callable[[Path], None], code: str, lost: set[str]
-) -> None:
+async def test_what_a_killed_service_left_is_damaged(tmp_path: Path) -> None:
     database = tmp_path / "drafts.db"
     async with ServiceProcess(database) as service:
         await fill(service)
         await anyio.to_thread.run_sync(harm, database)
-        assert code in damage(await anyio.to_thread.run_sync(look, database))
+        found = damage(await anyio.to_thread.run_sync(look, database))
+        assert {"entry.unfit", "tally.unfit", "name.torn"} <= found
         await service.start()
         for draft in ("drafts/1", "drafts/3"):  # with the damage, too
             assert await served(service, draft) == expected(draft)
@@ -121,8 +110,7 @@ async def test_what_a_killed_service_left_is_damaged(
         for draft in ("drafts/1", "drafts/3"):
             assert await served(service, draft) == expected(draft)
         kept = await served(service, "drafts/2")
-        assert kept.items() <= expected("drafts/2").items()
-        assert bool(lost) == (kept != expected("drafts/2"))
+        assert kept.items() < expected("drafts/2").items()
         # Whoever still has the document open brings back what was lost.
         async with connect(service.sync_url, "drafts/2", service.token()) as client:
             await client.synced()
@@ -188,7 +176,7 @@ def _disk_full() -> None:
 
 def test_a_disk_that_fills_in_the_middle_of_compaction(tmp_path: Path) -> None:
     database = tmp_path / "drafts.db"
-    sound = write(database, documents=2, sessions=1)
+    sound = write(database, documents=1, sessions=0)
     last = sound.documents["drafts/0"].head
     replica = Replica(whole_of(sound, "drafts/0"))
     taken = Snapshot("drafts/0", last, replica.encode(), replica.state_vector(), NOON)
@@ -222,22 +210,47 @@ def whole_of(written: Written, name: str) -> bytes:
 # One byte, anywhere
 
 
+def fill_with_everything(database: Path) -> Written:
+    """Documents that are whole, thinned, deleted and purged, sessions, and what is kept of them."""
+    write(database, documents=5, edits=8, sessions=1)
+    with closing(FileReader(database)) as reader:
+        past = reader.past("drafts/0", 2)
+    replica = Replica(replay(None, [one.edit.update for one in past.entries]).document.encode())
+    beginning = Snapshot(
+        "drafts/0", past.position, replica.encode(), replica.state_vector(), NOON + 1
+    )
+    hook = "https://example.com/hook"
+    with closing(FileWriter(database)) as writer:
+        writer.open()
+        writer.rebase(beginning)
+        writer.thin("drafts/0", NOON + 2, 2)
+        writer.thin("drafts/2", NOON + 60)
+        for name in ("drafts/3", "drafts/4"):
+            writer.delete(Deletion(name, "root", NOON))
+        while writer.purge("drafts/4"):
+            pass
+        writer.revoke(Revocation("sub", "mallory", NOON, NOON + 9, "root"))
+        writer.acknowledge((Acknowledgement("s-0", "alice", 7),))
+        writer.advance(hook, "s-0", 5, DeadLetter(hook, "s-0", 4, "404", NOON))
+    return read(database)
+
+
 def test_a_byte_anywhere_is_found_or_harmless_and_mended(tmp_path: Path) -> None:
     database = tmp_path / "drafts.db"
-    sound = write(database, documents=4, edits=12, sessions=2)
+    sound = fill_with_everything(database)
     whole, expect = database.read_bytes(), contents(sound)
+    used = [place for place, byte in enumerate(whole) if byte]
     random_ = random.Random(SEED)
     outcomes: Counter[str] = Counter()
     for _ in range(COPIES):
-        place, mask = random_.randrange(len(whole)), random_.randrange(1, 256)
+        place, mask = random_.choice(used), random_.randrange(1, 256)
         for path in tmp_path.iterdir():
             path.unlink()
         copy = bytearray(whole)
         copy[place] ^= mask
         database.write_bytes(copy)
         outcomes[_outcome(database, sound, expect, f"byte {place} ^ {mask}")] += 1
-    assert outcomes["silent"] == 0
-    assert min(outcomes["harmless"], outcomes["mended"]) > COPIES // 10, outcomes
+    assert outcomes["mended"] > COPIES // 2, outcomes
 
 
 def _outcome(database: Path, sound: Written, expect: dict[str, object], where: str) -> str:
@@ -246,8 +259,7 @@ def _outcome(database: Path, sound: Written, expect: dict[str, object], where: s
     except StoreError:
         return "refused"  # a file that looks newer
     if not report.damaged:
-        now = read(database)
-        assert (contents(now), now.events) == (expect, sound.events), f"silent: {where}"
+        assert read(database) == sound, f"silent: {where}"
         return "harmless"
     assert damage(mend(database)) == set(), where
     now = read(database)
@@ -257,6 +269,7 @@ def _outcome(database: Path, sound: Written, expect: dict[str, object], where: s
         before = {e.position for e in sound.documents[name].entries}
         covered = stored.snapshot.position if stored.snapshot else 0
         gone += len(before - {e.position for e in stored.entries} - set(range(covered + 1)))
+        assert stored.deleted == sound.documents[name].deleted, where
         assert content_of(now, name) == expect[name] or gone, where
     assert gone <= 1, where
     return "mended"
