@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 EXPIRED = "token-expired"
 """The close reason by which clients know to get a new token."""
 
+SLOW_SECONDS = 0.005
+SLOW_FACTOR = 4
+"""A message that took longer makes its connection wait, for so many times as long."""
+
 _ids = itertools.count((secrets.randbits(22) << 24) + 1)
 """Never those of an earlier process: the log tells edits of two connections apart by them."""
 
@@ -83,6 +87,17 @@ class Pace:
             return 0.0
         self._next = max(self._next, now - self._burst_seconds) + self._interval * messages
         return max(0.0, self._next - now)
+
+    def toll(self, now: float, began: float, messages: int) -> Wait | None:
+        """Count messages that were taken since ``began``, of ``time.perf_counter``.
+
+        Return what their sender is to wait: for the rate, or because they held everybody up.
+        """
+        delay = self.delay(now, messages)
+        spent = time.perf_counter() - began
+        if spent > SLOW_SECONDS * (1 + messages / 100):  # who costs much gets its share, no more
+            delay = max(delay, spent * SLOW_FACTOR)
+        return Wait(delay) if delay else None
 
 
 @dataclass(slots=True, eq=False)

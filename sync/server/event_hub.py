@@ -54,7 +54,7 @@ from sync.server.admission import Admission
 from sync.server.connection import EXPIRED, Pace, Verdict, Wait
 from sync.server.event_connection import Chunk, EventConnection, EventOutbox
 from sync.server.event_feed import EventFeed, Told
-from sync.server.hub import SLOW_FACTOR, SLOW_SECONDS, Hub
+from sync.server.hub import Hub
 from sync.server.meters import ChannelStatistics, Meters
 from sync.server.session_view import session_json, truncated_before
 from sync.server.sessions import LiveSession, Sessions, actor_in
@@ -248,7 +248,7 @@ class EventHub:
             wait = self._obstacle(connection) or self._take(connection, frames.popleft())
             if connection.verdict is not None:
                 frames.clear()
-        toll = self._toll(connection, began, connection.received - before)
+        toll = connection.pace.toll(self._now(), began, connection.received - before)
         if wait is None or toll is None:
             return wait or toll
         return _both(wait, toll)
@@ -260,14 +260,6 @@ class EventHub:
         if connection.outbox.full:  # every message may have an answer
             return connection.outbox.drained()
         return None
-
-    def _toll(self, connection: EventConnection, began: float, messages: int) -> Wait | None:
-        """What a connection waits for messages that were taken since ``began``."""
-        delay = connection.pace.delay(self._now(), messages)
-        spent = time.perf_counter() - began
-        if spent > SLOW_SECONDS * (1 + messages / 100):
-            delay = max(delay, spent * SLOW_FACTOR)
-        return Wait(delay) if delay else None
 
     def _take(self, connection: EventConnection, text: bytes) -> Awaitable[None] | None:
         connection.received += 1

@@ -1,15 +1,15 @@
 """The rooms of this process and their lives; the way of every message.
 
-``feed`` is a plain call: from a frame to the actions of its room nothing awaits, so a room needs no
-lock. What gathered in one turn of the event loop is flushed at its end, once per room.
+:mod:`sync.server.intake` takes what comes in. From a frame to the actions of its room nothing
+awaits, so a room needs no lock. What gathered in one turn of the event loop is flushed at its end,
+once per room: to the :mod:`journal <sync.server.journal>`, and to the outboxes of connections.
 """
 
 from __future__ import annotations
 
 import asyncio
-import math
 import time
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -23,54 +23,26 @@ from auth.access import Access, AuthError, Identity, Verifier
 from auth.revocation import Revocations
 from persistence.store import ClientRange, Edit, Position, Store
 from sync.core.actions import Action, Close, Persist, Rebuild, Send
-from sync.core.errors import (
-    Draining,
-    Forbidden,
-    MessageTooLarge,
-    Overloaded,
-    ProtocolError,
-)
-from sync.core.footprint import Footprint
-from sync.core.guard import MAX_CLIENTS_STEP2, MAX_CLIENTS_UPDATE
+from sync.core.errors import Draining, Forbidden, Overloaded, ProtocolError
 from sync.core.names import DocumentName
 from sync.core.room import RoomLimits
 from sync.core.session import session_of
-from sync.core.yprotocol import (
-    Barrier,
-    Message,
-    QueryAwareness,
-    RenewToken,
-    SyncStep1,
-    SyncStep2,
-    SyncUpdate,
-    decode,
-    renewed_frame,
-    short_update,
-)
+from sync.core.yprotocol import renewed_frame
 from sync.server import revoking
-from sync.server.connection import EXPIRED, Connection, Pace, Verdict, Wait
+from sync.server.connection import EXPIRED, Connection, Pace, Verdict
 from sync.server.deleting import Deleting
+from sync.server.intake import Intake
 from sync.server.journal import Journal
+from sync.server.last_edits import LastEdits
 from sync.server.outbox import Outbox
-from sync.server.rehearsal import Rehearsal, is_large
-from sync.server.resident import LastEdit, Resident
+from sync.server.rehearsal import Rehearsal
+from sync.server.resident import Resident
 from sync.server.rooms import Rooms
 from sync.server.sealing import Sealing
 from sync.server.snapshots import Snapshots
 from sync.server.telemetry import logger
 
 log = logger(__name__)
-
-MOST_STROKES = 256
-"""Small edits that are taken at once."""
-
-SLOW_SECONDS = 0.005
-SLOW_FACTOR = 4
-"""A message that took longer makes its connection wait, for so many times as long."""
-
-
-MOST_SESSIONS, MOST_SUBJECTS = 1_000, 2_000
-"""Of which it is kept who wrote what last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,27 +81,6 @@ class HubStatistics:
     sent: int  # messages
 
 
-class LastEdits:
-    """Who wrote what last in a session's drafts, as far as this process knows. It is bounded."""
-
-    def __init__(self) -> None:
-        self._by_session: OrderedDict[str, dict[str, LastEdit]] = OrderedDict()
-
-    def known(self, session: str) -> Mapping[str, LastEdit]:
-        """By subject, for who only wants to know."""
-        return self._by_session.get(session, {})
-
-    def of(self, session: str) -> dict[str, LastEdit]:
-        """By subject, to be written to. Who opens a draft calls this: those used last are kept."""
-        found = self._by_session.setdefault(session, {})
-        self._by_session.move_to_end(session)
-        while len(self._by_session) > MOST_SESSIONS:
-            self._by_session.popitem(last=False)
-        for subject in list(found)[: max(0, len(found) - MOST_SUBJECTS)]:
-            del found[subject]
-        return found
-
-
 class Hub:
     """All rooms of one process. Made by :func:`open_hub`."""
 
@@ -148,7 +99,6 @@ class Hub:
         self._tasks = tasks
         self._loop = asyncio.get_running_loop()
         self._now = self._loop.time
-        self._small_message = min(limits.message, limits.room.document)
         self._rehearsal = Rehearsal()
         self._snapshots = Snapshots(
             store,
@@ -170,7 +120,9 @@ class Hub:
         self._connections: dict[int, Connection] = {}
         self._expiries: dict[int, asyncio.TimerHandle] = {}
         self._subjects: Counter[str] = Counter()
-        self._draining = False
+        self._intake = Intake(
+            limits, self.journal, self._rehearsal, self._perform, self._renew_token, self.end
+        )
         self.sealing = Sealing(self.rooms, self.journal, self._flush, self.end)
         self.deleting = Deleting(store, self.rooms, self.journal, tasks, self._flush, self.end)
         self.revoking = revoking.Revoking(store, revocations, tasks, limits.token_seconds)
@@ -194,7 +146,7 @@ class Hub:
             connections=len(self._connections),
             unsaved_bytes=self.journal.unsaved_bytes,
             failing=self.journal.failing,
-            draining=self._draining,
+            draining=self._intake.over,
             edits=self.journal.committed,
             edit_bytes=self.journal.committed_bytes,
             retries=self.journal.retries,
@@ -247,7 +199,7 @@ class Hub:
         return resident, access
 
     def _check_admission(self, identity: Identity) -> None:
-        if self._draining:
+        if self._intake.over:
             raise Draining("the server is restarting: connect again")
         self.revocations.check(identity)
         most = self.limits.connections_per_subject
@@ -333,152 +285,8 @@ class Hub:
     # -- messages
 
     def feed(self, connection: Connection, frames: deque[bytes]) -> Awaitable[None] | None:
-        """Take messages of a connection, in order, and out of ``frames``.
-
-        What is returned must be awaited before the rest is fed; with None, there is no rest.
-        """
-        wait: Awaitable[None] | None = None
-        while frames and wait is None:
-            began = connection.heard_at = time.perf_counter()
-            taken = self._take_strokes(connection, frames)
-            if taken:
-                wait = self._toll(connection, began, taken)
-            else:
-                wait = self._feed_one(connection, frames.popleft())
-        return wait
-
-    def _feed_one(self, connection: Connection, frame: bytes) -> Awaitable[None] | None:
-        if connection.verdict is not None:
-            return None
-        resident = connection.resident
-        if self._draining or resident.going:
-            return Wait(math.inf)  # until the connection is closed
-        if resident.room.broken or self.journal.full:
-            return self._feed_later(connection, frame)
-        connection.received += 1
-        try:
-            message = decode(frame)
-            if len(frame) > self._small_message:
-                self._check_size(message, len(frame))
-        except ProtocolError as error:
-            self.end(connection, Verdict.of(error))
-            return None
-        return self._take(resident, connection, message)
-
-    def _take_strokes(self, connection: Connection, frames: deque[bytes]) -> int:
-        """Take the small edits that come first; most of what comes is nothing else."""
-        resident, room = connection.resident, connection.resident.room
-        if connection.verdict or self._draining or resident.going:
-            return 0
-        if room.broken or self.journal.full:
-            return 0
-        updates: list[bytes] = []
-        for frame in frames:
-            update = short_update(frame)
-            if update is None or len(updates) == MOST_STROKES:
-                break
-            updates.append(update)
-        if not updates:
-            return 0
-        taken, actions = room.receive_strokes(connection.id, updates)
-        if taken:
-            connection.received += taken
-            for _ in range(taken):
-                frames.popleft()
-            self._perform(resident, actions)
-        return taken
-
-    def _toll(self, connection: Connection, began: float, messages: int) -> Wait | None:
-        """What a connection waits for messages that were taken since ``began``."""
-        delay = connection.pace.delay(self._now(), messages)
-        spent = time.perf_counter() - began
-        if spent > SLOW_SECONDS * (1 + messages / 100):  # who costs much gets its share, no more
-            delay = max(delay, spent * SLOW_FACTOR)
-        return Wait(delay) if delay else None
-
-    def _take(
-        self, resident: Resident, connection: Connection, message: Message
-    ) -> Awaitable[None] | None:
-        match message:
-            case SyncUpdate(update) | SyncStep2(update) if is_large(update):
-                return self._take_large(resident, connection, message, update)
-            case SyncUpdate():
-                pass
-            case RenewToken(token):
-                return self._renew_token(resident, connection, token)
-            case SyncStep1() | QueryAwareness() if connection.outbox.full:
-                return self._answer_later(resident, connection, message)
-        began = time.perf_counter()
-        actions = resident.room.receive(connection.id, message, self._now())
-        if actions or not resident.flush_scheduled:
-            self._perform(resident, actions)
-        toll = self._toll(connection, began, 1)
-        if isinstance(message, Barrier) and self._too_many_barriers(connection):
-            return self._until_barriers_are_released(connection, toll)
-        return toll
-
-    def _too_many_barriers(self, connection: Connection) -> bool:
-        room = connection.resident.room
-        return (
-            connection.verdict is None
-            and room.unsaved_barrier_bytes(connection.id) > self.limits.barrier_bytes
-        )
-
-    async def _until_barriers_are_released(self, connection: Connection, toll: Wait | None) -> None:
-        if toll is not None:
-            await toll
-        while self._too_many_barriers(connection):
-            await self.journal.progress()
-
-    async def _answer_later(
-        self, resident: Resident, connection: Connection, message: Message
-    ) -> None:
-        """An answer can be large; whoever does not read gets none until it does."""
-        await connection.outbox.drained()
-        await self._receive_when_whole(resident, connection, message)
-
-    async def _receive_when_whole(
-        self,
-        resident: Resident,
-        connection: Connection,
-        message: Message,
-        footprint: Footprint | None = None,
-    ) -> None:
-        """Give a message to its room after a wait, in which the room may have broken."""
-        while resident.room.broken:
-            await resident.renewed.wait()
-        if connection.verdict is None and not resident.going:
-            now = self._now()
-            self._perform(resident, resident.room.receive(connection.id, message, now, footprint))
-
-    async def _feed_later(self, connection: Connection, frame: bytes) -> None:
-        resident = connection.resident
-        while connection.verdict is None and (resident.room.broken or self.journal.full):
-            if resident.room.broken:
-                await resident.renewed.wait()
-            else:
-                await self.journal.progress()
-        if (wait := self._feed_one(connection, frame)) is not None:
-            await wait
-
-    def _check_size(self, message: Message, size: int) -> None:
-        limit = self.limits.message
-        if isinstance(message, SyncStep2):
-            limit = max(limit, self.limits.room.document)
-        if size > limit + 16:  # the envelope
-            raise MessageTooLarge(f"a message is at most {limit} bytes; this one is {size}")
-
-    async def _take_large(
-        self, resident: Resident, connection: Connection, message: Message, update: bytes
-    ) -> None:
-        """A large update is tried out elsewhere first; the connection waits for it."""
-        most = MAX_CLIENTS_STEP2 if isinstance(message, SyncStep2) else MAX_CLIENTS_UPDATE
-        try:
-            footprint = await self._rehearsal.inspect(update, most, resident.room.encode())
-        except ProtocolError as error:
-            self.end(connection, Verdict.of(error))
-            return
-        await self._receive_when_whole(resident, connection, message, footprint)
+        """See :meth:`sync.server.intake.Intake.feed`."""
+        return self._intake.feed(connection, frames)
 
     def _perform(self, resident: Resident, actions: Iterable[Action]) -> None:
         """Do what a room wants done, and see that it is flushed and ticked in time."""
@@ -594,7 +402,7 @@ class Hub:
             if self.revocations.covers(connection.identity):
                 self.end(connection, revoking.verdict())
 
-    async def _renew_token(self, resident: Resident, connection: Connection, token: str) -> None:
+    async def _renew_token(self, connection: Connection, token: str) -> None:
         await anyio.sleep(connection.pace.delay(self._now()))
         try:
             identity = await self._verifier.verify(token)
@@ -611,7 +419,7 @@ class Hub:
         connection.identity = identity
         self._expiries.pop(connection.id).cancel()
         self._watch_expiry(connection)
-        resident.room.allow_writing(connection.id, access is Access.WRITE)
+        connection.resident.room.allow_writing(connection.id, access is Access.WRITE)
         if access is Access.WRITE:
             self.sealing.admit(connection)
         expiry = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(identity.expires_at))
@@ -621,7 +429,7 @@ class Hub:
 
     def take_no_more(self) -> None:
         """Who comes now is told to come back, and nobody's messages are read any more."""
-        self._draining = True
+        self._intake.over = True
 
     async def drain(self) -> None:
         """Take no more; when every edit is on disk and acknowledged, close with 1012."""

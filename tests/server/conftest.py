@@ -12,15 +12,14 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sync.server import event_hub, hub
+from sync.server import connection
 from tests.server import service
 
 
 @pytest.fixture(autouse=True)
 def nobody_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what the machine does beside the tests no message costs its sender a wait."""
-    for module in (hub, event_hub):
-        monkeypatch.setattr(module, "SLOW_SECONDS", 3_600.0)
+    monkeypatch.setattr(connection, "SLOW_SECONDS", 3_600.0)
 
 
 @pytest.fixture(params=["picows", "hypercorn"])

@@ -875,7 +875,7 @@ async def test_who_costs_much_waits(monkeypatch: pytest.MonkeyPatch) -> None:
         connection = await opened(office.hub, DRAFT, identity())
         peer = Peer()
         assert feed(office.hub, connection, update_frame(peer.put("cheap", 1))) is None
-        monkeypatch.setattr("sync.server.hub.SLOW_SECONDS", 0)
+        monkeypatch.setattr("sync.server.connection.SLOW_SECONDS", 0)
         wait = feed(office.hub, connection, update_frame(peer.put("dear", 1)))
         assert isinstance(wait, Wait)
         assert wait.seconds > 0

@@ -8,8 +8,8 @@ from persistence.store import Edit, Position
 from sync.core.document import Document
 from sync.core.names import DocumentName
 from sync.core.room import Room
-from sync.server import hub
-from sync.server.hub import LastEdits
+from sync.server import last_edits
+from sync.server.last_edits import LastEdits
 from sync.server.resident import Resident
 from tests.server.parts import eventually, opened
 from tests.server.watching import BEN, draft, watching
@@ -42,8 +42,8 @@ def test_everybodys_last_edit(authors: list[str], places: dict[str, int]) -> Non
 
 
 def test_only_so_many_last_edits_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(hub, "MOST_SESSIONS", 2)
-    monkeypatch.setattr(hub, "MOST_SUBJECTS", 3)
+    monkeypatch.setattr(last_edits, "MOST_SESSIONS", 2)
+    monkeypatch.setattr(last_edits, "MOST_SUBJECTS", 3)
     last = LastEdits()
     for number in range(5):
         last.of("s1")[f"somebody-{number}"] = DRAFT, Position(number), 1.0
