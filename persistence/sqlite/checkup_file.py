@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 from persistence.sqlite import schema
@@ -117,13 +119,12 @@ def malformed(said: str) -> Finding:
 
 def missing_tables(connection: sqlite3.Connection) -> list[str]:
     """List the tables, indices and views of this version that are not there, or not the same."""
-    ours, found = _made(fresh()), _made(connection)
-    return sorted(name for name, sql in ours.items() if found.get(name) != sql)
+    found = _made(connection)
+    return sorted(name for name, sql in _ours().items() if found.get(name) != sql)
 
 
 def check_schema(connection: sqlite3.Connection, tell: Tell) -> bool:
     """Compare the tables, indices and views with those that this version makes."""
-    ours, found = _made(fresh()), _made(connection)
     differing = missing_tables(connection)
     for name in differing:
         tell(
@@ -136,7 +137,7 @@ def check_schema(connection: sqlite3.Connection, tell: Tell) -> bool:
                 fixable=True,
             )
         )
-    others = sorted(found.keys() - ours.keys())
+    others = sorted(_made(connection).keys() - _ours().keys())
     if others:
         tell(
             Finding(
@@ -150,11 +151,12 @@ def check_schema(connection: sqlite3.Connection, tell: Tell) -> bool:
     return not differing
 
 
-def fresh() -> sqlite3.Connection:
-    """An empty database of this version, in memory."""
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    schema.migrate(connection)
-    return connection
+@cache
+def _ours() -> dict[str, str]:
+    """What this version makes, by its name."""
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        schema.migrate(connection)
+        return _made(connection)
 
 
 def _made(connection: sqlite3.Connection) -> dict[str, str]:

@@ -239,11 +239,11 @@ def test_a_byte_anywhere_is_found_or_harmless_and_mended(tmp_path: Path) -> None
     database = tmp_path / "drafts.db"
     sound = fill_with_everything(database)
     whole, expect = database.read_bytes(), contents(sound)
-    used = [place for place, byte in enumerate(whole) if byte]
+    used = [[n for n in range(at, at + 4_096) if whole[n]] for at in range(0, len(whole), 4_096)]
     random_ = random.Random(SEED)
     outcomes: Counter[str] = Counter()
     for _ in range(COPIES):
-        place, mask = random_.choice(used), random_.randrange(1, 256)
+        place, mask = random_.choice(random_.choice(used)), random_.randrange(1, 256)
         for path in tmp_path.iterdir():
             path.unlink()
         copy = bytearray(whole)
