@@ -6,6 +6,9 @@ of its signature and docstring, as Typer does.
 
 from __future__ import annotations
 
+import os
+import sys
+
 from sync.cli.lazy import lazy_app
 
 COMMANDS = {
@@ -27,8 +30,18 @@ app = lazy_app(
 
 
 def main() -> None:
-    """The console command."""
-    app(prog_name="draftsync")
+    """The console command. What cannot be written is told, with exit code 1."""
+    try:
+        try:
+            app(prog_name="draftsync")
+        finally:
+            sys.stdout.flush()
+    except OSError as error:  # a full disk, a folder of somebody else's, a pipe that nobody reads
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what is left must not fail once more
+        if not isinstance(error, BrokenPipeError):
+            place = f"{error.filename}: " if error.filename else "cannot write: "
+            print(f"{place}{error.strerror or error}", file=sys.stderr)
+        sys.exit(1)
 
 
 if __name__ == "__main__":
