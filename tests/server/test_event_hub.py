@@ -417,12 +417,18 @@ async def test_who_does_not_read_is_not_pinged(monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_pings_come_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(patience, "HEARTBEAT_SECONDS", 0.02)
     async with a_house() as house:
         people = [await house.enter() for _ in range(30)]
         for connection, _ in people[::3]:
             house.events.close(connection)
-        await eventually(lambda: all(c.verdict for n, (c, _) in enumerate(people) if n % 3))
+        now = house.events._now()
+        monkeypatch.setattr(house.events, "_now", lambda: now)
+        for _ in range(3):
+            assert house.events._beat_timer is not None
+            house.events._beat_timer.cancel()
+            now += patience.HEARTBEAT_SECONDS
+            house.events._beat()
+        assert all(bool(c.verdict) is bool(n % 3) for n, (c, _) in enumerate(people))
         for number, (connection, box) in enumerate(people):
             assert len(box.of("ping")) == (2 if number % 3 else 0)
             assert connection.reader is None

@@ -152,6 +152,7 @@ async def test_a_client_that_goes_while_its_update_is_tried(
 ) -> None:
     """The worker is ended, the room in order."""
     monkeypatch.setattr(rehearsal_module, "_try_update", never_end)
+    await to_process.run_sync(os.getpid)  # one that is only starting would be left behind by anyio
     async with open_office() as office:
         alice = await office.join()
         await alice.put("large", BIG)
