@@ -24,7 +24,7 @@ from anyio import from_thread
 from persistence.store import HistoryRemoved, Past, Position, Reader, StoredEvent, StoredSession
 from sync.cli import options, screen
 from sync.cli.docs.asked import checked_name, complete_names, form_of
-from sync.cli.import_sources import UPDATE_SUFFIX
+from sync.cli.import_sources import PART_LENGTH, UPDATE_SUFFIX
 from sync.cli.progress import Report, bar
 from sync.cli.reading import look
 from sync.core.errors import NativeFailure
@@ -50,9 +50,6 @@ from sync.server.deep_stack import run_deep
 _T = TypeVar("_T")
 
 PAGE = 1_000
-
-PART_LENGTH = 200
-"""Characters of a file's name; longer names are split over subfolders."""
 
 
 class Format(StrEnum):

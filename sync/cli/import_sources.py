@@ -17,7 +17,7 @@ from typing import TypeVar
 from persistence.store import Deletion, Edit, StoredEvent
 from sync.cli.options import OPERATOR
 from sync.core.errors import InvalidName
-from sync.core.names import document_name, name_from_path
+from sync.core.names import DocumentName, document_name, name_from_path
 from sync.inspection.archive import (
     DELETIONS,
     DOCUMENTS,
@@ -37,6 +37,12 @@ from sync.inspection.archive import (
 _T = TypeVar("_T")
 
 UPDATE_SUFFIX = ".update"
+
+PART_LENGTH = 200
+"""Characters of a file's name in a folder of updates; longer names are split over subfolders."""
+
+MOST_BYTES = 128 * 2**20
+"""Of an update that is read into memory; the largest document takes an eighth."""
 
 _ZIP = b"PK\x03\x04"
 _SQLITE = b"SQLite format 3\x00"
@@ -72,11 +78,13 @@ class Source:
 
     path: Path
     name: str | None = None  # of the document, where the file is an update
-    encoded: str | None = None  # or that name, percent-encoded
+    within: Path | None = None  # or where in an exported folder it is: that says the name
 
     def kind(self) -> str:
         """``archive``, ``hocuspocus`` or ``update``. Raises BadSource."""
         try:
+            if self.path.exists() and not self.path.is_file():
+                raise BadSource(f"{self.path} is no file: a pipe can be read only once")
             with self.path.open("rb") as file:
                 start = file.read(16)
         except OSError as error:
@@ -146,12 +154,7 @@ def _files(path: Path) -> list[Source]:
     files = sorted(path.rglob(f"*{UPDATE_SUFFIX}"))
     if not files:
         raise BadSource(f"{path} has no files that end in {UPDATE_SUFFIX}")
-    return [Source(file, encoded=_joined(file.relative_to(path))) for file in files]
-
-
-def _joined(relative: Path) -> str:
-    """The document of a file in an exported folder: long names are split over subfolders."""
-    return "".join(relative.parts).removesuffix(UPDATE_SUFFIX)
+    return [Source(file, within=file.relative_to(path)) for file in files]
 
 
 # -- archives
@@ -214,13 +217,30 @@ def _event(line: Line, found: ArchivedSession | None) -> StoredEvent:
 
 def _of_update(source: Source) -> Found:
     """A file that holds one Yjs update, of the document that its name says, percent-encoded."""
-    encoded = source.encoded or source.path.name.removesuffix(UPDATE_SUFFIX)
     try:
-        document = document_name(source.name) if source.name else name_from_path(encoded.encode())
+        document = document_name(source.name) if source.name else _name_of(source)
     except InvalidName as error:
         reason = f"{error.reason}; with --name the document of a single file can be given"
         return Unnamed(str(source.path), reason)
-    return Incoming(document, (_edit(document, source.path.read_bytes()),), str(source.path))
+    try:
+        with source.path.open("rb") as file:
+            update = file.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise BadSource(f"{source.path} cannot be read: {error.strerror}") from error
+    if len(update) > MOST_BYTES:
+        return Unnamed(str(source.path), f"an update has no more than {MOST_BYTES:,} bytes")
+    return Incoming(document, (_edit(document, update),), str(source.path))
+
+
+def _name_of(source: Source) -> DocumentName:
+    """Raises InvalidName."""
+    *folders, last = (source.within or Path(source.path.name)).parts
+    if any(len(each) != PART_LENGTH for each in folders):
+        raise InvalidName(
+            "the name of a file is all of its document's, percent-encoded (drafts%2F42.update), "
+            "and folders are parts of long ones"
+        )
+    return name_from_path("".join((*folders, last.removesuffix(UPDATE_SUFFIX))).encode())
 
 
 def _edit(document: str, update: bytes) -> Edit:
@@ -235,7 +255,10 @@ def _open_hocuspocus(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(
         f"{path.resolve().as_uri()}?mode=ro", uri=True, check_same_thread=False
     )
+    connection.text_factory = _text
     try:
+        connection.execute("PRAGMA trusted_schema = OFF")  # it is not ours
+        connection.execute("PRAGMA cell_size_check = ON")
         tables = {
             name
             for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
@@ -251,13 +274,21 @@ def _open_hocuspocus(path: Path) -> sqlite3.Connection:
                 f"{path} is a SQLite database, but not one of Hocuspocus: it has no table "
                 "documents with the columns name and data"
             )
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # SQLite quotes a damaged schema
         connection.close()
         raise BadSource(f"{path} cannot be read: {error}") from error
     except BadSource:
         connection.close()
         raise
     return connection
+
+
+def _text(raw: bytes) -> str | bytes:
+    """Of what is no text, the bytes: the others can still be read."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return raw
 
 
 def _of_hocuspocus(path: Path) -> Iterator[Found]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -28,7 +29,9 @@ from sync.cli.changing import change
 from sync.cli.http import Service, ServiceError, Unreachable
 from sync.cli.import_sources import BadSource, Incoming, Source, Unnamed, sources
 from sync.cli.progress import Report, bar
-from sync.core.errors import InvalidName, NativeFailure
+from sync.core.errors import InvalidName, NativeFailure, ProtocolError
+from sync.core.names import document_name
+from sync.core.session import restored, session_id
 from sync.inspection.archive import ArchivedSession
 from sync.inspection.merging import Merged, merge
 from sync.server.deep_stack import run_deep
@@ -213,6 +216,11 @@ class _Import:
         for deletion in await _elsewhere(source.deletions):
             if deletion.document in here:
                 continue
+            try:
+                document_name(deletion.document)
+            except InvalidName as error:
+                self.tally.refused.append(f"{source.path}: {deletion.document!r}: {error.reason}")
+                continue
             head = await store.head(deletion.document)
             if head is not None and deletion.purged:
                 self.tally.left.append(
@@ -232,8 +240,8 @@ class _Import:
         if await store.session(session.session) is not None:
             self.tally.left.append(f"{name} is here already, and is left as it is")
             return
-        if not events:
-            self.tally.refused.append(f"{name} has no events, and so no beginning")
+        if (objection := _objection(session, events)) is not None:
+            self.tally.refused.append(f"{name} {objection}")
             return
         if not self.dry_run:
             try:
@@ -243,6 +251,22 @@ class _Import:
                 return
         self.tally.sessions += 1
         self.tally.events += len(events)
+
+
+def _objection(session: ArchivedSession, events: list[StoredEvent]) -> str | None:
+    """Why no service could live with a session."""
+    if not events:
+        return "has no events, and so no beginning"
+    try:
+        session_id(session.session)
+        restored(session.session, *session.current)
+        if not all(isinstance(json.loads(each.event.data), dict) for each in events):
+            return "has an event whose data is no JSON object"
+    except ProtocolError as error:
+        return f"cannot be one: {error.reason}"
+    except (ValueError, RecursionError) as error:
+        return f"cannot be read: {error}"
+    return None
 
 
 async def _record(store: Store, session: ArchivedSession, events: list[StoredEvent]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -18,8 +19,16 @@ import pytest
 from pycrdt import Map
 
 from persistence.store import Acknowledgement, Deletion, Edit, Reader, Store
+from sync.cli import import_sources
 from sync.core.content import content
-from sync.inspection.archive import DOCUMENTS, MANIFEST
+from sync.inspection.archive import (
+    DELETIONS,
+    DOCUMENTS,
+    MANIFEST,
+    SESSIONS,
+    ArchiveReader,
+    ArchiveWriter,
+)
 from tests.cli.conftest import Run
 from tests.cli.databases import Person, evaluation, everything, held, read, write
 from tests.cli.evaluation import NOON
@@ -344,3 +353,86 @@ def imported(service: ServiceProcess, database: Path, path: Path) -> tuple[int, 
         check=False,
     )
     return done.returncode, json.loads(done.stdout) if done.stdout else {}, done.stderr
+
+
+# -- from somebody who means no good
+
+
+def forged(path: Path, **parts: list[dict[str, Any]]) -> Path:
+    """An archive whose checksums are right, of lines that no database gave."""
+    with path.open("wb") as file:
+        writer = ArchiveWriter(file, {})
+        for name in (DOCUMENTS, DELETIONS, SESSIONS):
+            with writer.part(name) as lines:
+                for line in parts.get(name.partition(".")[0], ()):
+                    lines.write(line)
+        writer.finish()
+    return path
+
+
+def test_a_session_that_no_service_could_read_is_refused(
+    run: Run, take: Take, archive: Path, tmp_path: Path
+) -> None:
+    with archive.open("rb") as file:
+        whole, *events = list(ArchiveReader(file).lines(SESSIONS))
+    sessions: list[dict[str, Any]] = []
+    for change in ({"state": "begun"}, {"body": "{}"}, {"session": "../s"}, {"session": "a\x1bb"}):
+        sessions += [dict(whole) | change, *map(dict, events)]
+    sessions += [dict(whole) | {"session": "bad-event"}, dict(events[0]) | {"data": "["}]
+    sessions += [dict(whole) | {"session": "no-event"}, dict(whole), *map(dict, events)]
+    code, told, errors = take(forged(tmp_path / "forged.zip", sessions=sessions))
+    assert (code, told["sessions"], len(told["refused"])) == (1, 1, 6)
+    assert "\x1b" not in errors
+    listed = run("sessions", "list", "--json", "--database", str(tmp_path / NEW))
+    assert [each["id"] for each in json.loads(listed.stdout)] == ["s1"]
+    assert listed.stderr == ""
+
+
+def test_what_is_no_name_is_not_deleted(take: Take, tmp_path: Path) -> None:
+    lines = [
+        {"document": each, "by": "root", "at": NOON, "purged": True}
+        for each in ("a/../b", "", "x\x07", "good")
+    ]
+    code, told, _ = take(forged(tmp_path / "forged.zip", deletions=lines))
+    assert (code, told["deletions"], len(told["refused"])) == (1, 1, 3)
+
+
+def test_nothing_of_a_zip_is_unpacked(take: Take, archive: Path, tmp_path: Path) -> None:
+    with zipfile.ZipFile(archive, "a") as more:
+        more.writestr("../../slipped", "x")
+    before = {*tmp_path.parent.rglob("*")}
+    assert take(archive)[0] == 0
+    assert not [each for each in {*tmp_path.parent.rglob("*")} - before if "slipped" in each.name]
+
+
+def test_folders_are_no_parts_of_names(take: Take, tmp_path: Path) -> None:
+    """drafts/42.update would be the document drafts42, which nobody meant."""
+    (tmp_path / "dump" / "drafts").mkdir(parents=True)
+    (tmp_path / "dump" / "drafts" / "42.update").write_bytes(update())
+    code, told, errors = take(tmp_path / "dump")
+    assert (code, told["edits"]) == (1, 0)
+    assert "percent-encoded" in errors
+
+
+def test_a_hostile_database(take: Take, tmp_path: Path) -> None:
+    """Rows that are no text spoil no others; nothing in a schema is carried out."""
+    path = hocuspocus(tmp_path / "db.sqlite", good=update())
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("INSERT INTO documents VALUES (CAST(x'ff' AS TEXT), x'00')")
+        connection.execute("INSERT INTO documents VALUES (5, 'text')")
+        connection.commit()
+    code, told, errors = take(path)
+    assert (code, told["edits"], len(told["refused"])) == (1, 1, 2)
+    assert errors.count("a row of Hocuspocus is a name and bytes") == 2
+
+
+def test_a_pipe_and_what_is_too_large(
+    take: Take, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "pipe.update")
+    code, _, errors = take(tmp_path / "pipe.update")
+    assert (code, "is no file" in errors) == (1, True)
+    monkeypatch.setattr(import_sources, "MOST_BYTES", 10)
+    (tmp_path / "x.update").write_bytes(update())
+    code, told, errors = take(tmp_path / "x.update")
+    assert (code, told["edits"], "no more than 10 bytes" in errors) == (1, 0, True)
