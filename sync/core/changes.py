@@ -74,7 +74,7 @@ def difference(before: Mapping[str, object], after: Mapping[str, object]) -> tup
     old, new = places(before), places(after)
     return tuple(
         Change(place, old.get(place, ABSENT), new.get(place, ABSENT))
-        for place in sorted(old.keys() | new.keys(), key=_order)
+        for place in sorted(old.keys() | new.keys(), key=order)
         if not same(old.get(place, ABSENT), new.get(place, ABSENT))
     )
 
@@ -88,7 +88,7 @@ def patched(content: Mapping[str, object], changes: Iterable[Change]) -> dict[st
         else:
             values[change.place] = change.after
     made: dict[str, object] = {}
-    for place in sorted(values, key=_order):
+    for place in sorted(values, key=order):
         if place.key is None:
             made.setdefault(place.root, values[place])
         else:
@@ -110,5 +110,6 @@ def same(one: object, other: object) -> bool:
     return one == other
 
 
-def _order(place: Place) -> tuple[str, str]:
+def order(place: Place) -> tuple[str, str]:
+    """To sort by: a root comes before its keys."""
     return place.root, "" if place.key is None else f" {place.key}"

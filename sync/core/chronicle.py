@@ -12,15 +12,15 @@ values were is told by :func:`sync.core.readings.readings`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from sync.core.changes import ABSENT, Place
 from sync.core.content import joined_kind
-from sync.core.crdt import ARRAY, MAP, RootKind
+from sync.core.crdt import ARRAY, MAP, TEXT, RootKind
 from sync.core.deletions import Deletions
-from sync.core.guard import DELETED, FORMAT, GC
+from sync.core.guard import DELETED, FORMAT, GC, TYPE
 from sync.core.items import Clock, Item, Items, is_xml, read_items, value_of
 from sync.core.runs import Runs
 from sync.core.sequence import Sequence
@@ -56,7 +56,7 @@ class Chronicle:
     """A document's places, and what its log did to them."""
 
     def __init__(self, base: bytes | None = None) -> None:
-        """``base``: the document before the first entry, as one update."""
+        """``base``: the document before the first entry, as one update. Raises MalformedMessage."""
         self.entries = 0  # taken so far
         self._clocks: dict[int, int] = {}
         self._writers = Runs[int]()  # of each item: the index of its entry
@@ -67,19 +67,21 @@ class Chronicle:
         self._xml: set[Clock] = set()  # the items that hold XML
         if base is not None:
             self.entries = BASE
-            self.take(base)
+            self.take(read_items(base))
 
     @property
     def kinds(self) -> dict[str, RootKind]:
         """The roots that there ever were, and what kind their items made each one."""
         return {root: kind or ARRAY for root, kind in self._kinds.items()}
 
-    def take(self, update: bytes) -> dict[Place, Touch]:
-        """Read the next entry, and tell what it did.
+    @property
+    def clocks(self) -> Mapping[int, int]:
+        """The state vector: the next clock of every client id. Not to be changed."""
+        return self._clocks
 
-        It stands on nothing that did not come before. Raises MalformedMessage.
-        """
-        turn = _Turn(self.entries, read_items(update))
+    def take(self, items: Items) -> dict[Place, Touch]:
+        """Take the next entry, and tell what it did. It stands on nothing that did not come."""
+        turn = _Turn(self.entries, items)
         for item in turn.items.in_order(self._clocks):
             self._add(turn, item)
         self._delete(turn)
@@ -91,11 +93,6 @@ class Chronicle:
     def skip(self) -> None:
         """Leave the next entry out; it keeps its index."""
         self.entries += 1
-
-    def writer(self, clock: Clock) -> int:
-        """The index of the entry that brought a clock."""
-        found = self._writers.find(clock)
-        return BASE if found is None else found
 
     def writers(self, client: int, start: int, end: int) -> Iterator[tuple[int, int, int]]:
         """The entries that brought a range of clocks: start, end and index of each part."""
@@ -128,7 +125,7 @@ class Chronicle:
             spot = self._inside(item.parent, item.key)
         if spot is None:
             return None
-        xml = is_xml(items.update, item)
+        xml = item.ref == TYPE and is_xml(items.update, item)
         if xml:
             self._xml.add((item.client, item.clock))
         if spot.owner is None:
@@ -140,7 +137,7 @@ class Chronicle:
     def _learn_kind(self, item: Item, spot: _Spot, *, xml: bool) -> None:
         root, keyed = spot.place.root, spot.row is not None
         known = self._kinds.get(root)
-        if known is not MAP:
+        if known is not MAP and (keyed or known is not TEXT):  # nothing else makes it another one
             self._kinds[root] = joined_kind(known, item.ref, keyed=keyed, xml=xml)
 
     def _beside(self, neighbour: Clock | None) -> _Spot | None:

@@ -79,10 +79,10 @@ class Replica:
         return _native(self._value, root, key)
 
     def _value(self, root: str, key: str) -> tuple[bool, object]:
-        shared = self._doc.get(root, type=pycrdt.Map)
-        if key not in shared:
+        try:
+            return True, _python(self._doc.get(root, type=pycrdt.Map)[key])
+        except KeyError:
             return False, None
-        return True, _python(shared[key])
 
     def _root(self, name: str, kind: RootKind) -> object:
         return _python(self._doc.get(name, type=kind))

@@ -57,6 +57,9 @@ class Deletions:
     def add(self, client: int, start: int, end: int) -> list[tuple[int, int]]:
         """Delete a range; tell which parts of it were not deleted yet."""
         ranges = self._ranges.setdefault(client, [])
+        if not ranges or ranges[-1][1] < start:
+            ranges.append((start, end))
+            return [(start, end)]
         low, high = bisect_left(ranges, start, key=_END), bisect_right(ranges, end, key=_START)
         news, at = [], start
         for first, last in ranges[low:high]:

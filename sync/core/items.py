@@ -70,6 +70,13 @@ class Items:
         The document has all else that they name. Items that name each other in a circle are left
         out.
         """
+        if len(self.clients) == 1:
+            ((client, items),) = self.clients.items()
+            if items[0].clock >= clocks.get(client, 0):
+                return iter(items)  # as nearly all updates are
+        return self._news_in_order(clocks)
+
+    def _news_in_order(self, clocks: Mapping[int, int]) -> Iterator[Item]:
         news: dict[int, list[Item]] = {}
         for client, items in self.clients.items():
             have = clocks.get(client, 0)

@@ -2,41 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from sync.core.changes import ABSENT, Place
 from sync.core.chronicle import BASE
 from sync.core.crdt import MAP, RootKind, plain
 from sync.core.document import Document
 from sync.core.errors import NativeFailure
-from sync.core.guard import inspect
+from sync.core.footprint import Footprint
 
-_ANY_NUMBER = 2**31
+
+@dataclass(frozen=True, slots=True)
+class Readings:
+    """The values that stood in places behind entries, by their indexes; and the whole document."""
+
+    values: Mapping[tuple[int, Place], object]
+    document: Document
 
 
 def readings(
     base: bytes | None,
-    updates: Sequence[bytes],
-    left_out: Collection[int],
+    entries: Iterable[tuple[int, bytes, Footprint]],
     wanted: Mapping[int, Collection[Place]],
     kinds: Mapping[str, RootKind],
-) -> dict[tuple[int, Place], object]:
-    """Replay a log once more, and read places behind entries.
+) -> Readings:
+    """Replay a log, and read places behind entries.
 
-    ``wanted``: places by the index of the entry behind which they are read, BASE for before the
-    first; ``left_out`` is what a replay left out. A root of its own place that is empty holds
-    nothing: its value is ABSENT. What the library cannot render comes as ``{"error": …}``. Raises
-    NativeFailure.
+    ``entries``: those that can be applied, with their indexes. ``wanted``: places by the index of
+    the entry behind which they are read, BASE for before the first. A root of its own place that is
+    empty holds nothing: its value is ABSENT. What the library cannot render comes as
+    ``{"error": …}``. Raises NativeFailure.
     """
     document = Document(base)
-    found = {(BASE, each): _read(document, each, kinds) for each in wanted.get(BASE, ())}
-    last = max(wanted, default=BASE)
-    for index, update in enumerate(updates[: last + 1]):
-        if index not in left_out:
-            document.merge(update, inspect(update, _ANY_NUMBER))
+    found: dict[tuple[int, Place], object] = {}
+
+    def read(index: int) -> None:
         for place in wanted.get(index, ()):
             found[index, place] = _read(document, place, kinds)
-    return found
+
+    read(BASE)
+    for index, update, footprint in entries:
+        document.merge(update, footprint)
+        read(index)
+    return Readings(found, document)
 
 
 def _read(document: Document, place: Place, kinds: Mapping[str, RootKind]) -> object:

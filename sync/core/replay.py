@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from sync.core.document import Document
@@ -68,8 +68,8 @@ def _apply_all(
         footprint = _inspect(update, index, left_out)
         if footprint is None:
             continue
-        if lacking := missing(footprint, document.clocks):
-            left_out[index] = f"it stands on edits that are not in the log, of clients {[*lacking]}"
+        if (reason := objection(footprint, document.clocks)) is not None:
+            left_out[index] = reason
             continue
         try:
             document.merge(update, footprint)
@@ -77,6 +77,12 @@ def _apply_all(
             left_out[index] = str(failure)
             return index
     return None
+
+
+def objection(footprint: Footprint, clocks: Mapping[int, int]) -> str | None:
+    """Why an update cannot be applied to a document at a state vector; None where it can."""
+    lacking = missing(footprint, clocks)
+    return f"it stands on edits that are not there, of clients {[*lacking]}" if lacking else None
 
 
 def _inspect(update: bytes, index: int, left_out: dict[int, str]) -> Footprint | None:

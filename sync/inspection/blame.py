@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any
 
 from persistence.store import Past, Position
-from sync.core.changes import ABSENT, Place, places
+from sync.core.changes import ABSENT, Place, order, places
 from sync.core.chronicle import BASE, Attempt
 from sync.core.content import content
 from sync.core.events import iso
@@ -16,7 +16,7 @@ from sync.core.stretches import Stretch, stretches
 from sync.forms.definition import FormDefinition
 from sync.inspection.authors import Credit
 from sync.inspection.labels import label
-from sync.inspection.story import Story
+from sync.inspection.story import Story, retell
 from sync.inspection.versions import PAUSE_SECONDS
 
 
@@ -101,22 +101,21 @@ def blame(past: Past) -> list[Blame]:
     a place was changed, as in a text, it is what stood there before the last author began, with no
     pause above PAUSE_SECONDS. Call it on a deep stack. Raises NativeFailure.
     """
-    story = Story(past)
-    now = places(content(story.update))
+    return retell(past, blames)
+
+
+def blames(story: Story) -> list[Blame]:
+    """:func:`blame` of a past that was read."""
     began = {place: story.before(place, _began(story, place)) for place in story.touched}
-    before = story.values((index, place) for place, index in began.items())
-    written = stretches(story.update)
-    blames = [_unknown(story, place, now[place], written) for place in now if place not in began]
+    read = story.read((index, place) for place, index in began.items())
+    update, before = read.document.encode(), read.values
+    now, written = places(content(update)), stretches(update)
+    found = [_unknown(story, place, now[place], written) for place in now if place not in began]
     for place, index in began.items():
         value = now.get(place, ABSENT)
         if value is not ABSENT or before[index, place] is not ABSENT:
-            blames.append(_known(story, place, value, before[index, place], written))
-    return sorted(blames, key=_by_place)
-
-
-def _by_place(blame: Blame) -> tuple[str, bool, str]:
-    root, key = blame.place
-    return root, key is not None, key or ""
+            found.append(_known(story, place, value, before[index, place], written))
+    return sorted(found, key=lambda each: order(each.place))
 
 
 def _began(story: Story, place: Place) -> int:

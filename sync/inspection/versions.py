@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from persistence.store import Past, Position
-from sync.core.changes import Change, Place, same
+from sync.core.changes import Change, Place, order, same
 from sync.core.events import iso
 from sync.forms.definition import FormDefinition
 from sync.inspection.labels import labelled
-from sync.inspection.story import Story
+from sync.inspection.story import Story, retell
 
 PAUSE_SECONDS = 120.0
 
@@ -54,21 +54,34 @@ def versions(past: Past, pause_seconds: float = PAUSE_SECONDS) -> list[Version]:
     the order is that of the positions. What somebody only handed on is its writer's. Call it on a
     deep stack. Raises NativeFailure.
     """
-    story = Story(past)
-    groups = _groups(story, pause_seconds)
-    touched = [_touched(story, group) for group in groups]
+    return retell(past, lambda story: version_page(story, pause_seconds)[0])
+
+
+def version_page(
+    story: Story, pause_seconds: float = PAUSE_SECONDS, after: int | None = None, limit: int = 0
+) -> tuple[list[Version], int]:
+    """Some of the :func:`versions` of a past that was read, and of how many they are the ones.
+
+    They are the newest; where ``after`` is given, the first of those that end behind that position.
+    ``limit`` is how many there are at most; 0: all.
+    """
+    groups = sorted(_groups(story, pause_seconds), key=lambda group: group[-1])
+    if after is not None:
+        groups = [group for group in groups if story.entries[group[-1]].position > after]
+    shown = groups[:limit] if limit and after is not None else groups[-limit:]
+    touched = [_touched(story, group) for group in shown]
     points = [
         (point, place)
         for places in touched
         for place, (first, last) in places.items()
         for point in (story.before(place, first), last)
     ]
-    values = story.values(points)
+    values = story.read(points).values
     made = [
         _version(story, group, _changes(story, places, values))
-        for group, places in zip(groups, touched, strict=True)
+        for group, places in zip(shown, touched, strict=True)
     ]
-    return sorted(made, key=lambda version: version.last)
+    return made, len(groups)
 
 
 def _groups(story: Story, pause_seconds: float) -> list[list[int]]:
@@ -111,14 +124,8 @@ def _changes(
         Change(place, values[story.before(place, first), place], values[last, place])
         for place, (first, last) in touched.items()
     )
-    return tuple(
-        sorted((each for each in found if not same(each.before, each.after)), key=_by_place)
-    )
-
-
-def _by_place(change: Change) -> tuple[str, bool, str]:
-    root, key = change.place
-    return root, key is not None, key or ""
+    different = [each for each in found if not same(each.before, each.after)]
+    return tuple(sorted(different, key=lambda each: order(each.place)))
 
 
 def _version(story: Story, group: list[int], changes: tuple[Change, ...]) -> Version:

@@ -6,16 +6,17 @@ Plain functions of values that can be pickled, for :func:`sync.server.inspecting
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from persistence.store import Past, Position
 from sync.core.changes import difference
 from sync.forms.definition import FormDefinition, InvalidForm, form_definition
-from sync.inspection.blame import blame
+from sync.inspection.blame import blames
 from sync.inspection.labels import labelled
 from sync.inspection.state import State, state
-from sync.inspection.versions import Version, versions
+from sync.inspection.story import Story, retell
+from sync.inspection.versions import Version, version_page
 
 MOST_BYTES = 4 * 2**20
 """Of JSON in a page of versions; one that is larger stands alone in its page."""
@@ -28,25 +29,28 @@ def versions_text(past: Past, form: Form | None, after: int, limit: int) -> byte
 
     Raises NativeFailure.
     """
-    waiting = [each for each in versions(past) if each.last > after]
-    told, last = _page(waiting, _definition(form), limit)
+
+    def read(story: Story) -> tuple[list[Version], int, Sequence[str]]:
+        return *version_page(story, after=after, limit=limit), story.damaged
+
+    found, waiting, damaged = retell(past, read)
+    told, last = _page(found, _definition(form))
     head = {"name": past.document, "earliest": _earliest(past)}
-    damaged = state(past).damaged
-    more = {"next": last if len(told) < len(waiting) else None, "damaged": damaged}
+    more = {"next": last if len(told) < waiting else None, "damaged": damaged}
     return _joined(head, "versions", told, more)
 
 
 def _page(
-    waiting: Iterable[Version], definition: FormDefinition | None, limit: int
+    found: Iterable[Version], definition: FormDefinition | None
 ) -> tuple[list[str], Position | None]:
-    """Those that a page takes, as JSON, and the position of the last one."""
+    """Those that a page has room for, as JSON, and the position of the last one."""
     told: list[str] = []
     last: Position | None = None
     size = 0
-    for each in waiting:
+    for each in found:
         text = _json(each.to_json(definition))
         size += len(text)
-        if told and (len(told) == limit or size > MOST_BYTES):
+        if told and size > MOST_BYTES:
             break
         told.append(text)
         last = each.last
@@ -63,9 +67,10 @@ def _earliest(past: Past) -> Position | None:
 def blame_text(past: Past, form: Form | None) -> bytes:
     """Who set what a document holds. Raises NativeFailure."""
     definition = _definition(form)
-    fields = [_json(each.to_json(definition)) for each in blame(past)]
+    found, damaged = retell(past, lambda story: (blames(story), story.damaged))
+    fields = [_json(each.to_json(definition)) for each in found]
     head = {"name": past.document, "position": past.position}
-    return _joined(head, "fields", fields, {"damaged": state(past).damaged})
+    return _joined(head, "fields", fields, {"damaged": damaged})
 
 
 def diff_text(one: Past, other: Past, form: Form | None) -> bytes:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from sync.core.changes import ABSENT, Change, Place
 from sync.forms.definition import form_definition
-from sync.inspection.versions import Version, versions
+from sync.inspection.story import Story
+from sync.inspection.versions import Version, version_page, versions
 from tests.core.authors import Author
 from tests.inspection.pasts import Log
 
@@ -51,6 +52,24 @@ def test_a_clock_that_steps_back_begins_no_version() -> None:
     log = Log()
     typed(log, "alice", Author(7), [5_000.0, 1.0, 2.0])
     assert told(log) == [("alice", 1, 3, 3)]
+
+
+def test_versions_by_pages() -> None:
+    log = Log()
+    typed(log, "alice", Author(7), [0.0, 1_000.0, 2_000.0, 3_000.0, 3_001.0])
+    story = Story(log.past(), {})
+
+    def page(after: int | None, limit: int) -> tuple[list[int], int]:
+        found, of = version_page(story, after=after, limit=limit)
+        assert found == [each for each in versions(log.past()) if each in found]
+        return [each.last for each in found], of
+
+    assert page(None, 0) == ([1, 2, 3, 5], 4)
+    assert page(None, 2) == ([3, 5], 4)
+    assert page(0, 2) == ([1, 2], 4)
+    assert page(2, 0) == page(2, 9) == ([3, 5], 2)
+    assert page(4, 1) == ([5], 1)
+    assert page(5, 1) == ([], 0)
 
 
 def test_what_a_version_changed() -> None:
