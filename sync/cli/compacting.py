@@ -72,7 +72,10 @@ def compact(
     given = {} if history_seconds is None else {"history_seconds": history_seconds}
     settings = options.settings(config, database=database, **given)
     if settings.url is not None:
-        options.usage_error("compacting is done on a database, not by a service: leave --url out")
+        options.usage_error(
+            "compacting is done on a database, not by the service that DRAFTSYNC_URL names: say "
+            "with --database which one"
+        )
     size = _size(settings.database)
     with bar("compacting") as report:
         before = None if history_seconds is None else time.time() - history_seconds

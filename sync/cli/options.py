@@ -40,9 +40,8 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Url = Annotated[
     str | None,
     typer.Option(
-        "--url",
-        envvar="DRAFTSYNC_URL",
-        help="The running service [default: http://HOST:PORT of the settings].",
+        "--url",  # the settings read the environment: here it could not be told from what is given
+        help="The running service [default: DRAFTSYNC_URL, or http://HOST:PORT of the settings].",
     ),
 ]
 Token = Annotated[
@@ -57,13 +56,17 @@ Token = Annotated[
 
 
 def settings(config: Path | None, **options: Any) -> Settings:
-    """Read the settings, or end with exit code 2 and what is wrong with them."""
+    """Read the settings, or end with exit code 2 and what is wrong with them.
+
+    A database that is given on the command line is the one that is meant: of a service that only
+    the environment or the file names nobody knows whether it has that one open.
+    """
     from pydantic import ValidationError
 
     from sync.server.settings import load_settings
 
     try:
-        return load_settings(config, **options)
+        found = load_settings(config, **options)
     except ValidationError as error:
         lines = []
         for each in error.errors(include_url=False, include_input=False):
@@ -73,6 +76,9 @@ def settings(config: Path | None, **options: Any) -> Settings:
         usage_error("\n".join(lines))
     except (OSError, ValueError) as error:  # tomllib.TOMLDecodeError is a ValueError
         usage_error(f"--config: {error}")
+    if options.get("database") is not None and options.get("url") is None:
+        return found.model_copy(update={"url": None})
+    return found
 
 
 def database_file(config: Path | None, given: str | None) -> str:

@@ -102,6 +102,23 @@ def test_no_database_is_made(run: Run, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("none.db*"))
 
 
+def test_a_database_that_is_given_is_the_one_that_is_meant(
+    docs: Run, database: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And not that of a service which the environment, or the file, names for every command."""
+    monkeypatch.setenv("DRAFTSYNC_URL", "http://127.0.0.1:1")
+    monkeypatch.setenv("DRAFTSYNC_JWT_SECRET", SECRET)
+    result = docs("delete", "notes/x", "--yes")
+    assert (result.exit_code, result.stdout) == (0, "notes/x is deleted\n")
+    monkeypatch.delenv("DRAFTSYNC_URL")
+    (tmp_path / "draftsync.toml").write_text('url = "http://127.0.0.1:1"\n')
+    assert docs("delete", "drafts/s1/c1", "--yes").exit_code == 0
+    assert len(deletions(database)) == 2
+    result = docs("delete", "drafts/s1/c1/bob", "--yes", "--url", "http://127.0.0.1:1")
+    assert result.exit_code == 1
+    assert "no service answers at http://127.0.0.1:1" in result.stderr
+
+
 def test_a_restore_of_what_is_not_deleted(docs: Run) -> None:
     result = docs("restore", "notes/x")
     assert result.exit_code == 1
