@@ -15,7 +15,7 @@ from persistence.sqlite import open_sqlite_readonly
 from sync.cli.http import open_service
 from sync.cli.watch import Watched
 from sync.cli.watch_screen import frame, summary
-from sync.server.api.monitoring import SessionStatusResource
+from sync.server.api.session_status import SessionStatusResource
 from tests.cli.conftest import SECRET, Run
 from tests.cli.evaluation import written
 from tests.server.parts import eventually

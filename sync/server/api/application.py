@@ -35,6 +35,7 @@ from sync.server.api import (
     problems,
     reports,
     revocations,
+    session_status,
     sessions,
     tickets,
     webhooks,
@@ -68,6 +69,7 @@ GUARDED: Sequence[APIRouter] = (
     tickets.router,
     revocations.router,
     webhooks.router,
+    session_status.router,
     monitoring.router,
 )
 """Routes for who brings a token. Another one is to be added here."""

@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from auth.access import Identity
+from sync.core.errors import Forbidden
 from sync.server.admission import Admission
 from sync.server.allowance import Allowance
 from sync.server.api.event_stream import Streams
@@ -68,6 +69,21 @@ async def _asker(request: Request, parts: Parts) -> Identity:
 
 
 Asker = Annotated[Identity, Depends(_asker)]
+
+
+def check_administrator(who: Identity) -> None:
+    """Raises Forbidden."""
+    if not who.administrator:
+        raise Forbidden("this is for administrators: your token must say role admin")
+
+
+async def _administrator(who: Asker) -> Identity:
+    """Who asks for what only administrators may. Raises AuthError, Forbidden."""
+    check_administrator(who)
+    return who
+
+
+Administrator = Annotated[Identity, Depends(_administrator)]
 
 Key = Annotated[
     str | None,

@@ -21,7 +21,16 @@ from sync.core.names import DocumentName
 from sync.core.yprotocol import decode_state_vector
 from sync.inspection.asking import parse_at
 from sync.server import document_edits
-from sync.server.api.context import Asker, Context, Parts, body_of, content_of, takes
+from sync.server.api.context import (
+    Administrator,
+    Asker,
+    Context,
+    Parts,
+    body_of,
+    check_administrator,
+    content_of,
+    takes,
+)
 from sync.server.api.document_access import (
     At,
     head_of,
@@ -41,7 +50,7 @@ from sync.server.api.problems import (
     problem,
 )
 from sync.server.api.requests import Request, whole
-from sync.server.api.resources import Resource
+from sync.server.api.resources import Resource, answer
 from sync.server.connection import Verdict
 
 router = APIRouter(prefix="/api/v1", tags=["documents"])
@@ -147,10 +156,7 @@ T = TypeVar("T")
     summary="Send a Yjs update",
     response_model=Edited,
     responses={
-        200: {
-            "description": "It is on disk.",
-            "content": {"application/json": {"example": {"position": 4712}}},
-        },
+        **answer("It is on disk.", {"position": 4712}),
         **described(400, 401, 403, 404, 408, 413, 415, 503),
         **described_anew(
             409,
@@ -311,10 +317,10 @@ def _etag(parts: Context, position: Position, state_vector: str | None) -> str:
     summary="Restore a document",
     response_model=RestoredResource,
     responses={
-        200: {
-            "description": "It is as it was, on disk and for everybody who has it open.",
-            "content": {"application/json": {"example": {"position": 4712, "changes": 3}}},
-        },
+        **answer(
+            "It is as it was, on disk and for everybody who has it open.",
+            {"position": 4712, "changes": 3},
+        ),
         **described(400, 401, 403, 404, 408, 413, 415, 422, 503),
         **described_anew(
             409,
@@ -355,7 +361,7 @@ async def restore_document(
 
 
 async def _bring_back(parts: Context, document: DocumentName, who: Identity) -> dict[str, int]:
-    _check_administrator(who)
+    check_administrator(who)
     position = await _in_time(parts.hub.deleting.bring_back(document))
     return {"position": position, "changes": 0}
 
@@ -381,7 +387,7 @@ async def _bring_back(parts: Context, document: DocumentName, who: Identity) -> 
 )
 async def delete_document(
     document: Document,
-    who: Asker,
+    who: Administrator,
     parts: Parts,
     purge: Annotated[
         bool, Query(description="Remove for ever what is deleted: it cannot be brought back.")
@@ -394,16 +400,8 @@ async def delete_document(
     `?purge=true` removes for ever what is deleted. Its name stays taken, so that nobody who was
     away brings the document back with a copy, until it is restored: it begins anew then, empty.
     """
-    _check_administrator(who)
     if purge:
         await _in_time(parts.hub.deleting.purge(document))
     else:
         await _in_time(parts.hub.deleting.delete(document, who.subject))
     return Response(status_code=HTTPStatus.NO_CONTENT)
-
-
-def _check_administrator(who: Identity) -> None:
-    if not who.administrator:
-        raise Forbidden(
-            "only administrators delete documents and bring them back: your token must say admin"
-        )

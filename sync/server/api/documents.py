@@ -14,11 +14,10 @@ from pydantic import Field
 
 from auth.access import Access, Identity
 from persistence.store import Head, Past
-from sync.core.errors import Forbidden
 from sync.core.events import iso
 from sync.core.names import MAX_BYTES, DocumentName
 from sync.forms.validation import IssueCode
-from sync.server.api.context import Asker, Context, Parts, in_time
+from sync.server.api.context import Asker, Context, Parts, check_administrator, in_time
 from sync.server.api.document_access import (
     LAST_POSITION,
     At,
@@ -33,9 +32,9 @@ from sync.server.api.document_access import (
 from sync.server.api.document_names import EXAMPLE, Document
 from sync.server.api.etags import ETAG, IfNoneMatch, etag, matches, unchanged
 from sync.server.api.history import GONE
-from sync.server.api.monitoring import ProgressResource
 from sync.server.api.problems import described, described_anew
-from sync.server.api.resources import Resource, Time
+from sync.server.api.resources import Resource, Time, answer
+from sync.server.api.session_status import ProgressResource
 from sync.server.document_text import write_document
 
 router = APIRouter(prefix="/api/v1", tags=["documents"])
@@ -180,10 +179,7 @@ DOCUMENT: dict[str, Any] = {
     summary="List documents",
     response_model=DocumentsPage,
     responses={
-        200: {
-            "description": "Those that your token may read.",
-            "content": {"application/json": {"example": DOCUMENTS}},
-        },
+        **answer("Those that your token may read.", DOCUMENTS),
         **described(401, 403, 422, 503),
     },
 )
@@ -212,8 +208,8 @@ async def list_documents(
 
     Pages behind the first may be of the same moment as that one.
     """
-    if deleted and not who.administrator:
-        raise Forbidden("only administrators see what was deleted: your token must say role admin")
+    if deleted:
+        check_administrator(who)
     heads = await in_time(parts.lists.read(prefix, further=after != ""))
     part = search.casefold()
     told: list[dict[str, Any]] = []

@@ -9,14 +9,13 @@ from fastapi.responses import JSONResponse
 from pydantic import Field
 
 from persistence.store import Entry, EntryInfo
-from sync.core.errors import Forbidden
 from sync.core.names import MAX_BYTES
-from sync.server.api.context import Asker, Parts, in_time
+from sync.server.api.context import Administrator, Parts, in_time
 from sync.server.api.document_access import LAST_POSITION
 from sync.server.api.document_names import EXAMPLE
 from sync.server.api.history import HISTORY, EntryResource, entry_json
 from sync.server.api.problems import described
-from sync.server.api.resources import Resource
+from sync.server.api.resources import Resource, answer
 
 router = APIRouter(prefix="/api/v1", tags=["documents"])
 
@@ -46,15 +45,12 @@ EDITS: dict[str, Any] = {
     summary="Watch all edits",
     response_model=EditsPage,
     responses={
-        200: {
-            "description": "Those that are on disk.",
-            "content": {"application/json": {"example": EDITS}},
-        },
+        **answer("Those that are on disk.", EDITS),
         **described(401, 403, 422, 503),
     },
 )
 async def list_edits(
-    who: Asker,
+    _who: Administrator,
     parts: Parts,
     after: Annotated[
         int | None,
@@ -77,8 +73,6 @@ async def list_edits(
     """See who edits which document, as it is saved: ask again with `next` for what came since. For
     administrators.
     """
-    if not who.administrator:
-        raise Forbidden("this is for administrators: your token must say role admin")
     store = parts.sessions.store
     last = await in_time(store.last_position())  # first: what comes meanwhile is not passed over
     if after is None:

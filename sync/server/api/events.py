@@ -19,7 +19,7 @@ from sync.server.api.context import Asker, Context, Key, Parts, body_of, in_time
 from sync.server.api.event_stream import EventStream
 from sync.server.api.problems import Refusal, described
 from sync.server.api.requests import PUBLICATION, Publication
-from sync.server.api.resources import EVENT, EVENTS, EventsPage, Published
+from sync.server.api.resources import EVENT, EVENTS, EventsPage, Published, answer
 from sync.server.api.sessions import LAST_OFFSET, SessionPath, observed
 from sync.server.session_view import truncated_before
 from sync.server.sessions import LiveSession
@@ -150,10 +150,11 @@ def _text(stored: StoredEvent) -> str:
     status_code=201,
     response_model=Published,
     responses={
-        201: {
-            "description": "It is on disk. The same id again has the same answer.",
-            "content": {"application/json": {"example": {"id": PUBLICATION["id"], "offset": 8}}},
-        },
+        **answer(
+            "It is on disk. The same id again has the same answer.",
+            {"id": PUBLICATION["id"], "offset": 8},
+            201,
+        ),
         **described(400, 401, 403, 404, 408, 409, 413, 415, 422, 503),
     },
     openapi_extra=takes(Publication, PUBLICATION),

@@ -24,7 +24,7 @@ from sync.server.api.document_access import (
 )
 from sync.server.api.document_names import EXAMPLE, Document, checked_name
 from sync.server.api.problems import described, described_anew
-from sync.server.api.resources import Resource, Time
+from sync.server.api.resources import Resource, Time, answer
 from sync.server.history_text import blame_text, diff_text, versions_text
 from sync.server.inspecting import inspected
 
@@ -253,11 +253,6 @@ _MISSING = described_anew(
 _REFUSED = described(401, 403, 422, 503) | _MISSING
 
 
-def _answer(description: str, example: object) -> dict[int | str, dict[str, Any]]:
-    content = {"application/json": {"example": example}}
-    return {200: {"description": description, "content": content}}
-
-
 # -- its edits and versions
 
 
@@ -266,7 +261,7 @@ def _answer(description: str, example: object) -> dict[int | str, dict[str, Any]
     operation_id="getDocumentHistory",
     summary="See what became of a document",
     response_model=HistoryPage | VersionsPage,
-    responses=_answer("A page; with `view=versions`, of versions.", HISTORY) | _REFUSED | GONE,
+    responses=answer("A page; with `view=versions`, of versions.", HISTORY) | _REFUSED | GONE,
 )
 async def history(
     document: Document,
@@ -332,7 +327,7 @@ def _told(text: bytes) -> Response:
     operation_id="getDocumentBlame",
     summary="See who set what a document holds",
     response_model=BlamePage,
-    responses=_answer("Every place, and who last changed it.", BLAME) | _REFUSED | GONE,
+    responses=answer("Every place, and who last changed it.", BLAME) | _REFUSED | GONE,
 )
 async def document_blame(document: Document, who: Asker, parts: Parts, at: At = None) -> Response:
     """See for each field who set its value, when, from what, and whether they were offline then;
@@ -353,7 +348,7 @@ async def document_blame(document: Document, who: Asker, parts: Parts, at: At = 
     operation_id="getDocumentDiff",
     summary="See what differs",
     response_model=DiffResource,
-    responses=_answer("What makes the one the other.", DIFF) | _REFUSED | GONE,
+    responses=answer("What makes the one the other.", DIFF) | _REFUSED | GONE,
 )
 async def document_diff(
     document: Document,

@@ -8,13 +8,11 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 from pydantic import ConfigDict, Field, model_validator
 
-from auth.access import Identity
 from auth.revocation import Kind
-from sync.core.errors import Forbidden
-from sync.server.api.context import Asker, Parts, body_of, in_time, takes
+from sync.server.api.context import Administrator, Parts, body_of, in_time, takes
 from sync.server.api.problems import described
 from sync.server.api.requests import Request, Subject
-from sync.server.api.resources import Resource, Time
+from sync.server.api.resources import Resource, Time, answer
 from sync.server.revoking import revocation_json
 
 router = APIRouter(prefix="/api/v1", tags=["revocations"])
@@ -84,16 +82,13 @@ REVOCATION = {
     status_code=201,
     response_model=RevocationResource,
     responses={
-        201: {
-            "description": "It is on disk and in effect: connections are closed.",
-            "content": {"application/json": {"example": REVOCATION}},
-        },
+        **answer("It is on disk and in effect: connections are closed.", REVOCATION, 201),
         **described(400, 401, 403, 408, 413, 415, 422, 503),
     },
     openapi_extra=takes(Revoking, REVOKING),
 )
 async def create_revocation(
-    who: Asker, parts: Parts, given: Annotated[Revoking, Depends(body_of(Revoking))]
+    who: Administrator, parts: Parts, given: Annotated[Revoking, Depends(body_of(Revoking))]
 ) -> JSONResponse:
     """Revoke one token, or all that somebody has. Connections that were opened with them are
     closed with 4401, event streams end, tickets made from them are worth nothing. What they have
@@ -101,7 +96,6 @@ async def create_revocation(
     good: whoever is to stay away must get none. Sent again it revokes again, what was issued
     meanwhile too. Administrators only.
     """
-    _check(who)
     value = given.sub or given.jti
     revocation = await in_time(parts.hub.revoking.revoke(given.kind, value, who.subject))
     return JSONResponse(revocation_json(revocation), 201)
@@ -113,20 +107,11 @@ async def create_revocation(
     summary="List what is revoked",
     response_model=RevocationsResource,
     responses={
-        200: {
-            "description": "What is revoked.",
-            "content": {"application/json": {"example": {"revocations": [REVOCATION]}}},
-        },
+        **answer("What is revoked.", {"revocations": [REVOCATION]}),
         **described(401, 403, 503),
     },
 )
-async def list_revocations(who: Asker, parts: Parts) -> JSONResponse:
+async def list_revocations(_who: Administrator, parts: Parts) -> JSONResponse:
     """List the revocations of tokens that may not have expired yet. Administrators only."""
-    _check(who)
     stored = await in_time(parts.sessions.store.revocations())
     return JSONResponse({"revocations": [revocation_json(each) for each in stored]})
-
-
-def _check(who: Identity) -> None:
-    if not who.administrator:
-        raise Forbidden("only administrators revoke tokens: your token must say admin")

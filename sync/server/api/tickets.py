@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from sync.core.events import iso
 from sync.server.api.context import Parts
 from sync.server.api.problems import described
-from sync.server.api.resources import TICKET, TicketResource
+from sync.server.api.resources import TICKET, TicketResource, answer
 
 router = APIRouter(prefix="/api/v1", tags=["tickets"])
 
@@ -20,10 +20,7 @@ router = APIRouter(prefix="/api/v1", tags=["tickets"])
     status_code=201,
     response_model=TicketResource,
     responses={
-        201: {
-            "description": "Good for one time.",
-            "content": {"application/json": {"example": TICKET}},
-        },
+        **answer("Good for one time.", TICKET, 201),
         **described(401, 429, 503),
     },
 )

@@ -8,11 +8,10 @@ from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 from pydantic import Field
 
-from sync.core.errors import Forbidden
-from sync.server.api.context import Asker, Parts, body_of, takes
+from sync.server.api.context import Administrator, Parts, body_of, takes
 from sync.server.api.problems import described
 from sync.server.api.requests import Offset, Request
-from sync.server.api.resources import Resource, Time
+from sync.server.api.resources import Resource, Time, answer
 from sync.server.webhook_replay import MOST_LETTERS, Selection, replayed_json
 
 router = APIRouter(prefix="/api/v1", tags=["webhooks"])
@@ -69,22 +68,17 @@ REPLAYED: dict[str, Any] = {
     summary="Send dead letters again",
     response_model=ReplayResource,
     responses={
-        200: {
-            "description": "What came of it.",
-            "content": {"application/json": {"example": REPLAYED}},
-        },
+        **answer("What came of it.", REPLAYED),
         **described(400, 401, 403, 408, 413, 415, 422, 503),
     },
     openapi_extra=takes(Replaying, REPLAYING),
 )
 async def replay_webhooks(
-    who: Asker, parts: Parts, given: Annotated[Replaying, Depends(body_of(Replaying))]
+    _who: Administrator, parts: Parts, given: Annotated[Replaying, Depends(body_of(Replaying))]
 ) -> JSONResponse:
     """Send events once more that a webhook did not take in any of its attempts, in the order of
     their offsets. Where one fails, the others of its session are not tried. Administrators only.
     """
-    if not who.administrator:
-        raise Forbidden("only administrators send dead letters again: your token must say admin")
     replay = parts.webhooks.replay
     return JSONResponse(
         replayed_json(await replay(Selection(given.consumer, given.session, given.offset)))

@@ -17,8 +17,8 @@ from sync.server.api.monitoring import (
     ConnectionsPage,
     DeadLettersPage,
     ServiceResource,
-    SessionStatusResource,
 )
+from sync.server.api.session_status import SessionStatusResource
 from sync.server.sessions import LiveSession
 from sync.server.status import StatusBoard
 from tests.server.api.client import ADMIN, JOIN, NONE, OBSERVE, Api, Office, open_office, problem_of
