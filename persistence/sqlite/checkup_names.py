@@ -42,7 +42,7 @@ def check_names(connection: sqlite3.Connection, tell: Tell) -> None:
     torn = 0
     for table in ("names", "ids"):
         for row in connection.execute(f"SELECT {names.NAME_COLUMNS} FROM {table} NOT INDEXED"):  # noqa: S608
-            if not names._is_sound(row) or not _is_whole(connection, row):
+            if not names.is_sound(row) or not _is_whole(connection, row):
                 torn += 1
     if torn:
         tell(

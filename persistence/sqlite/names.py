@@ -61,8 +61,8 @@ class Found(NamedTuple):
 def find(connection: sqlite3.Connection, kind: Kind, name: str) -> Found:
     """Return the id of a name."""
     rows = connection.execute(_COPIES, (kind, name)).fetchall()
-    sound = {row[0] for row in rows if _is_sound(row)}
-    whole = len(rows) == 2 and len(sound) == 1 and all(map(_is_sound, rows))
+    sound = {row[0] for row in rows if is_sound(row)}
+    whole = len(rows) == 2 and len(sound) == 1 and all(map(is_sound, rows))
     return Found(min(sound) if sound else None, whole or not rows)
 
 
@@ -88,7 +88,7 @@ def documents(connection: sqlite3.Connection) -> dict[int, Document]:
     found: dict[int, Document] = {}
     for table in _TABLES:
         for each in connection.execute(_ALL.format(table)):
-            if each[1] == Kind.DOCUMENT and each[0] not in found and _is_sound(each):
+            if each[1] == Kind.DOCUMENT and each[0] not in found and is_sound(each):
                 found[each[0]] = Document.of(each[0], each[2].decode())
     return found
 
@@ -106,7 +106,7 @@ def documents_within(
     ends: list[str] = []
     for table in _TABLES:
         rows = connection.execute(_WITHIN.format(table), (*span(prefix), after, limit)).fetchall()
-        sound = [Document.of(row[0], row[2].decode()) for row in rows if _is_sound(row)]
+        sound = [Document.of(row[0], row[2].decode()) for row in rows if is_sound(row)]
         found |= {document.id: document for document in sound}
         if len(rows) == limit and sound:
             ends.append(sound[-1].name)
@@ -169,13 +169,14 @@ def _look_up(connection: sqlite3.Connection, kind: Kind, id_: int) -> tuple[byte
     """Return the name with this id, and whether both copies are sound."""
     for sql in (_BY_ID, _BY_ID_ELSEWHERE):
         for each in connection.execute(sql, (id_,)):
-            if each[1] == kind and _is_sound(each):
+            if each[1] == kind and is_sound(each):
                 name: bytes = each[2]
                 return name, find(connection, kind, name.decode()).whole
     return None, False
 
 
-def _is_sound(row: Row) -> bool:
+def is_sound(row: Row) -> bool:
+    """Whether the checksum of a row fits; its columns in the order of NAME_COLUMNS."""
     id_, kind, name, checksum = row
     try:
         return bool(checksum == seal_name(kind, id_, name)) and id_ < MOST_NAMES

@@ -23,16 +23,9 @@ from persistence.sqlite.checkup_sessions import known_sessions
 from persistence.sqlite.errors import translated
 from persistence.sqlite.lock import WriterLock
 from persistence.sqlite.names import Authors
-from persistence.sqlite.repair_documents import (
-    CannotRemove,
-    Done,
-    Remake,
-    mend_document,
-    mend_names,
-    put_nameless_aside,
-    remove,
-)
+from persistence.sqlite.repair_documents import CannotRemove, Done, Remake, mend_document, remove
 from persistence.sqlite.repair_mend import mended
+from persistence.sqlite.repair_names import mend_names, put_nameless_aside
 from persistence.sqlite.repair_quarantine import PutAside, note, put_aside
 from persistence.sqlite.repair_salvage import finish, salvage
 from persistence.sqlite.repair_sessions import Mended, mend_session, mend_states, put_strays_aside
@@ -181,15 +174,10 @@ class _Repair:
             strays = put_nameless_aside(connection, names.documents(connection), authors)
         if strays.anything:
             self._tell_document("rows without a document", strays, None)
-        damaged = {
-            finding.document
-            for finding in self._report.findings
-            if finding.fixable and finding.document is not None
-        }
-        doubted, unusable, spoilt, lacking = (
-            {each.document for each in self._report.findings if each.code == code}
-            for code in ("snapshot.wrong", "snapshot.unusable", "base.wrong", "entry.lacking")
-        )
+        damaged: dict[str, set[str]] = {}
+        for finding in self._report.findings:
+            if finding.fixable and finding.document is not None:
+                damaged.setdefault(finding.document, set()).add(finding.code)
         known = names.documents(connection)
         everything = any(
             finding.fixable and finding.document is None and finding.session is None
@@ -199,16 +187,8 @@ class _Repair:
         for done, document in enumerate(chosen):
             self._progress("documents", done, len(chosen))
             with transaction(connection):
-                mended = mend_document(
-                    connection,
-                    authors,
-                    document,
-                    self._deep.remake,
-                    doubted=document.name in doubted,
-                    unusable=document.name in unusable,
-                    spoilt=document.name in spoilt,
-                    lacking=document.name in lacking,
-                )
+                found = damaged.get(document.name, ())
+                mended = mend_document(connection, authors, document, self._deep.remake, found)
             if mended.anything:
                 self._tell_document(document.name, mended, document.name)
 

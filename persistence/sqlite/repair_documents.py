@@ -6,10 +6,9 @@ Each document is one transaction; a crash between two leaves a database that can
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field, replace
 
-from persistence.sqlite import names
 from persistence.sqlite.checkup_documents import (
     BASE,
     ENTRIES,
@@ -20,17 +19,18 @@ from persistence.sqlite.checkup_documents import (
     read,
     sound_entries,
 )
-from persistence.sqlite.checkup_names import nameless
-from persistence.sqlite.names import Authors, Kind
-from persistence.sqlite.repair_mend import mended, numbers_near
+from persistence.sqlite.names import Authors
+from persistence.sqlite.repair_mend import mended
 from persistence.sqlite.repair_quarantine import PutAside, note, put_aside, quarantined
 from persistence.sqlite.rows import (
     BASES,
     ENTRY_COLUMNS,
     SNAPSHOT_COLUMNS,
+    SNAPSHOTS,
     TALLY_COLUMNS,
     Author,
     Document,
+    Link,
     Row,
     Tally,
     entry_row,
@@ -46,9 +46,11 @@ from persistence.store import NOWHERE, Entry, Position, Snapshot, to_millisecond
 Remake = Callable[[Opened], Snapshot | None]
 """Makes a document's snapshot again from its base and entries, None where it cannot be."""
 
-_UNFIT = "its checksum did not fit"
+UNFIT = "its checksum did not fit"
 
-_put_entry = Insert("entries", ENTRY_COLUMNS, "INSERT OR IGNORE")
+_ENTRY = f"SELECT {ENTRY_COLUMNS} FROM entries WHERE document = ? AND position = ?"  # noqa: S608
+
+put_entry = Insert("entries", ENTRY_COLUMNS, "INSERT OR IGNORE")
 _put_tally = Insert("tallies", TALLY_COLUMNS, "INSERT OR REPLACE")
 _put_snapshot = Insert("snapshots", SNAPSHOT_COLUMNS, "INSERT OR REPLACE")
 _put_base = Insert("bases", SNAPSHOT_COLUMNS, "INSERT OR REPLACE")
@@ -80,62 +82,14 @@ def remove(connection: sqlite3.Connection, table: str, where: str, key: Row) -> 
         raise CannotRemove(table)
 
 
-# Names
+def is_there(connection: sqlite3.Connection, row: Row) -> bool:
+    """Whether there is an entry with the key of a row."""
+    return connection.execute(_ENTRY, row[:2]).fetchone() is not None
 
 
-def mend_names(connection: sqlite3.Connection) -> tuple[int, int]:
-    """Write both copies of every name that is sound in one place, and put the others aside.
-
-    Returns how many were made again, and how many rows were put aside.
-    """
-    made = aside = 0
-    for table in ("names", "ids"):
-        for row in _all_names(connection, table):
-            if names._is_sound(row):
-                made += _write_name(connection, row)
-                continue
-            if (found := mended(row, names._is_sound)) is not None:
-                made += _write_name(connection, found)
-                if found[:3] == row[:3]:
-                    continue  # it was written in the same place
-            put_aside(connection, PutAside(table, names.NAME_COLUMNS, row), _UNFIT)
-            _remove_name(connection, table, row)
-            aside += 1
-    return made, aside
-
-
-def _all_names(connection: sqlite3.Connection, table: str) -> list[Row]:
-    sql = f"SELECT {names.NAME_COLUMNS} FROM {table} NOT INDEXED"  # noqa: S608 -- our own names
-    unsound = [row for row in connection.execute(sql) if not names._is_sound(row)]
-    sound = [
-        row
-        for row in connection.execute(sql)
-        if names._is_sound(row) and not names.find(connection, Kind(row[1]), row[2].decode()).whole
-    ]
-    return [*sound, *unsound]
-
-
-def _write_name(connection: sqlite3.Connection, row: Row) -> int:
-    id_, kind, name, _ = row
-    if names.find(connection, Kind(kind), name.decode()).whole:
-        known = connection.execute("SELECT 1 FROM names WHERE id = ?", (id_,)).fetchone()
-        if known is not None:
-            return 0
-    names.write(connection, [*names.row(Kind(kind), id_, name.decode())])
-    return 1
-
-
-def _remove_name(connection: sqlite3.Connection, table: str, row: Row) -> None:
-    id_, kind, name, checksum = row
-    where = "id = ? AND kind = ? AND name = CAST(? AS TEXT) AND checksum = ?"
-    key = (id_, kind, name, checksum)
-    connection.execute(f"DELETE FROM {table} WHERE {where}", key)  # noqa: S608
-    left = connection.execute(f"SELECT 1 FROM {table} WHERE {where}", key).fetchone()  # noqa: S608
-    if left is not None:
-        raise CannotRemove(table)
-
-
-# One document
+def number(value: object) -> int:
+    """A column that is to be a number, 0 where it is none."""
+    return value if isinstance(value, int) else 0
 
 
 def mend_document(
@@ -143,343 +97,265 @@ def mend_document(
     authors: Authors,
     document: Document,
     remake: Remake | None,
-    *,
-    doubted: bool = False,
-    unusable: bool = False,
-    spoilt: bool = False,
-    lacking: bool = False,
+    found: Collection[str] = (),
 ) -> Done:
     """Let a document be whole; the caller gives the transaction. Raises CannotRemove.
 
-    ``doubted``: its snapshot is sound by its checksum, and yet not what its entries make;
-    ``unusable``: it cannot even be loaded. ``spoilt``: the base of its history cannot.
-    ``lacking``: it has edits that no entry tells of.
+    ``found`` has the codes of what a checkup found that looked deeper: that its snapshot, sound by
+    its checksum, is not what its entries make (``snapshot.wrong``) or cannot even be loaded
+    (``snapshot.unusable``), nor the base of its history (``base.wrong``); that it has edits that no
+    entry tells of (``entry.lacking``).
     """
-    done = Done()
-    reading = read_here(connection, authors, document)
-    gone = _mend_entries(connection, authors, reading, done)
-    _mend_base(connection, document, done, spoilt=spoilt)
-    reading = read_here(connection, authors, document)
-    tally = reading.tally or _mended_tally(connection, document, done)
-    thinned = max(tally.thinned if tally is not None else reading.thinned, 0)
-    for position in set(reading.missing.first) - gone:
-        note(connection, document.name, position, "it went missing, with its bytes")
-        done.noted += 1
-    if lacking and not quarantined(connection, document.name):
-        note(connection, document.name, 0, "entries that the snapshot has went missing", 0)
-        done.noted += 1
-    _rechain(connection, authors, document, thinned)
-    snapshot = reading.snapshot
-    if doubted and snapshot is not None:
-        snapshot = _replaced(connection, authors, reading, remake, thinned, done)
-    elif unusable or (snapshot is None and _has_snapshot(connection, reading)):
-        snapshot = _remake_snapshot(
-            connection, authors, reading, remake, thinned, done, unusable=unusable
-        )
-        if snapshot is None and thinned:
-            _give_up(connection, document, done)
-            return done
-    _sum_up(connection, authors, document, tally, snapshot, thinned, done)
-    return done
+    mending = _Mending(connection, authors, document, remake, found)
+    mending.run()
+    return mending.done
 
 
-def read_here(connection: sqlite3.Connection, authors: Authors, document: Document) -> Reading:
-    """Read a document within a transaction."""
-    return read(connection, authors, document, 0, moment=False)
+@dataclass(slots=True)
+class _Mending:
+    """A document while it is made whole."""
 
+    connection: sqlite3.Connection
+    authors: Authors
+    document: Document
+    remake: Remake | None
+    found: Collection[str]
+    done: Done = field(default_factory=Done)
+    thinned: int = 0  # position of the last entry that retention removed
 
-def _mend_entries(
-    connection: sqlite3.Connection, authors: Authors, reading: Reading, done: Done
-) -> set[int]:
-    """Put right, or aside, what is not sound; return the positions that were put aside."""
-    document = reading.document
-    gone: set[int] = set()
-    if not reading.unfit and not reading.stale:
-        return gone
-    for row in connection.execute(ENTRIES, (document.id,)).fetchall():
-        whole = open_entry(row, document, authors) is not None
-        if whole and row[1] > reading.thinned:
-            continue
-        found = None if whole else mended(row, lambda r: _fits(r, document, authors), (0,))
-        reason = _UNFIT if not whole else "retention had removed it"
-        if not _replace_entry(connection, document, row, found, reason, done):
-            gone.add(_number(row[1]))
-    return gone
-
-
-def _replace_entry(
-    connection: sqlite3.Connection,
-    document: Document,
-    row: Row,
-    found: Row | None,
-    reason: str,
-    done: Done,
-) -> bool:
-    """Tells whether it was put right; else it was put aside."""
-    remove(connection, "entries", "document = ? AND position = ?", row[:2])
-    if found is not None and not _is_there(connection, found):
-        _put_entry(connection, found)
-        done.mended += 1
-        return True
-    what = PutAside("entries", ENTRY_COLUMNS, row, document.name, _number(row[1]))
-    put_aside(connection, what, reason)
-    done.put_aside += 1
-    return False
-
-
-def _is_there(connection: sqlite3.Connection, row: Row) -> bool:
-    sql = "SELECT 1 FROM entries WHERE document = ? AND position = ?"
-    return connection.execute(sql, row[:2]).fetchone() is not None
-
-
-def _fits(row: Row, document: Document, authors: Authors) -> bool:
-    return open_entry(row, document, authors) is not None
-
-
-def _number(value: object) -> int:
-    return value if isinstance(value, int) else 0
-
-
-def _rechain(
-    connection: sqlite3.Connection, authors: Authors, document: Document, thinned: int
-) -> None:
-    """Let each entry point at the one before it that is there."""
-    last = thinned
-    broken: list[tuple[int, int]] = []
-    for link in sound_entries(connection, authors, document):
-        if link.previous != last:
-            broken.append((link.entry.position, last))
-        last = link.entry.position
-    for position, previous in broken:
-        sql = f"SELECT {ENTRY_COLUMNS} FROM entries WHERE document = ? AND position = ?"  # noqa: S608
-        row = connection.execute(sql, (document.id, position)).fetchone()
-        link_ = open_entry(row, document, authors)
-        assert link_ is not None  # noqa: S101 -- it was sound a moment ago
-        author = Author(link_.author, link_.entry.edit.author.encode())
-        again = entry_row(document, position, previous, author, link_.entry.edit)
-        remove(connection, "entries", "document = ? AND position = ?", (document.id, position))
-        _put_entry(connection, again)
-
-
-# What sums them up
-
-
-def _has_snapshot(connection: sqlite3.Connection, reading: Reading) -> bool:
-    there = connection.execute(SNAPSHOT, (reading.document.id,)).fetchone() is not None
-    expected = reading.tally is not None and reading.tally.snapshot > 0
-    return there or expected or reading.thinned > 0
-
-
-def _mend_base(
-    connection: sqlite3.Connection, document: Document, done: Done, *, spoilt: bool
-) -> None:
-    for row in connection.execute(BASE, (document.id,)).fetchall():
-        if not spoilt and open_snapshot(row, document, BASES) is not None:
-            continue
-        found = mended(row, lambda r: open_snapshot(r, document, BASES) is not None, (0,))
-        if found is not None and not spoilt:
-            _put_base(connection, found)
-            done.mended += 1
-            continue
-        what = PutAside("bases", SNAPSHOT_COLUMNS, row, document.name, _number(row[1]))
-        put_aside(connection, what, "it was damaged")
-        remove(connection, "bases", "document = ?", (document.id,))
-        done.remade = True
-
-
-def _replaced(
-    connection: sqlite3.Connection,
-    authors: Authors,
-    reading: Reading,
-    remake: Remake | None,
-    thinned: int,
-    done: Done,
-) -> Snapshot | None:
-    """Put what the entries make in the place of a snapshot; without that, it stays."""
-    document = reading.document
-    opened = _opened(connection, authors, reading, thinned)
-    made = remake(replace(opened, snapshot=reading.snapshot)) if remake else None
-    if made is None:
-        return reading.snapshot
-    for row in connection.execute(SNAPSHOT, (document.id,)).fetchall():
-        what = PutAside("snapshots", SNAPSHOT_COLUMNS, row, document.name, _number(row[1]))
-        put_aside(connection, what, "it was not what its entries make")
-    _put_snapshot(connection, snapshot_row(document, made))
-    done.remade = True
-    return made
-
-
-def _remake_snapshot(
-    connection: sqlite3.Connection,
-    authors: Authors,
-    reading: Reading,
-    remake: Remake | None,
-    thinned: int,
-    done: Done,
-    *,
-    unusable: bool,
-) -> Snapshot | None:
-    document = reading.document
-    for row in connection.execute(SNAPSHOT, (document.id,)).fetchall():
-        found = None
-        if not unusable:
-            found = mended(row, lambda r: open_snapshot(r, document) is not None, (0,))
-        if found is not None and (snapshot := open_snapshot(found, document)) is not None:
-            _put_snapshot(connection, found)
-            done.mended += 1
-            return snapshot
-        what = PutAside("snapshots", SNAPSHOT_COLUMNS, row, document.name, _number(row[1]))
-        put_aside(connection, what, "it was damaged")
-        remove(connection, "snapshots", "document = ?", (document.id,))
-        done.remade = True
-    made = remake(_opened(connection, authors, reading, thinned)) if remake else None
-    if made is None and reading.base is not None and reading.base.position >= thinned:
-        made = reading.base  # and the entries behind it, as far as they can be applied
-    if made is not None:
-        _put_snapshot(connection, snapshot_row(document, made))
-        done.remade = True
-    return made
-
-
-def _opened(
-    connection: sqlite3.Connection, authors: Authors, reading: Reading, thinned: int
-) -> Opened:
-    document = reading.document
-
-    def entries() -> Iterator[Entry]:
-        for link in sound_entries(connection, authors, document):
-            yield link.entry
-
-    whole = not quarantined(connection, document.name)
-    return Opened(document.name, None, thinned, whole, entries, reading.base)
-
-
-def _mended_tally(connection: sqlite3.Connection, document: Document, done: Done) -> Tally | None:
-    """The tally of a document as it was before a byte of it changed."""
-    for row in connection.execute(TALLY, (document.id,)):
-        found = mended(row, lambda r: open_tally(r, document) is not None, (0,))
-        if found is not None:
-            done.mended += 1
-            return open_tally(found, document)
-    return None
-
-
-def _sum_up(
-    connection: sqlite3.Connection,
-    authors: Authors,
-    document: Document,
-    old: Tally | None,
-    snapshot: Snapshot | None,
-    thinned: int,
-    done: Done,
-) -> None:
-    """Write what the entries add up to now, where the row does not say just that."""
-    tally: Tally | None = None
-    reached = NOWHERE  # the last entry that the snapshot stands for
-    for link in sound_entries(connection, authors, document):
-        received_at = to_milliseconds(link.entry.edit.received_at)
-        if tally is None:
-            tally = Tally.empty(document, link.author, received_at)
-        tally.count(link.entry.position, link.author, received_at, len(link.entry.edit.update))
-        if snapshot is not None and link.entry.position <= snapshot.position:
-            reached = link.entry.position
-    if tally is None:
-        if snapshot is None:
-            _forget(connection, document, done)
-            return
-        tally = Tally.empty(document, 0, to_milliseconds(snapshot.taken_at))
-    tally.thinned = thinned
-    tally.created_at = old.created_at if old is not None else tally.created_at
-    if snapshot is not None:
-        snapshot = _moved(connection, document, snapshot, reached, tally)
-        tally.snapshot = snapshot.position
-        tally.head = max(tally.head, snapshot.position)
-    row = tally_row(tally)
-    if connection.execute(TALLY, (document.id,)).fetchall() != [row]:
-        _put_tally(connection, row)
-        done.remade = True
-
-
-def _moved(
-    connection: sqlite3.Connection,
-    document: Document,
-    snapshot: Snapshot,
-    reached: int,
-    tally: Tally,
-) -> Snapshot:
-    """Let a snapshot stand at an entry that is there. It holds more than that entry; no matter."""
-    if reached == snapshot.position or snapshot.position == tally.thinned:
-        return snapshot
-    at = reached or tally.thinned
-    if not at:  # no entry that it stands for is left
-        tally.thinned = snapshot.position
-        return snapshot
-    snapshot = replace(snapshot, position=Position(at))
-    _put_snapshot(connection, snapshot_row(document, snapshot))
-    return snapshot
-
-
-def _forget(connection: sqlite3.Connection, document: Document, done: Done) -> None:
-    """Nothing is left of a document but its name. (A purged one has an empty tally.)"""
-    for row in connection.execute(TALLY, (document.id,)).fetchall():
-        tally = open_tally(row, document)
-        if tally is not None and not tally.head:
-            continue
-        what = PutAside("tallies", TALLY_COLUMNS, row, document.name)
-        put_aside(connection, what, "nothing is left of what it sums up")
-        remove(connection, "tallies", "document = ?", (document.id,))
-        done.remade = True
-
-
-def _give_up(connection: sqlite3.Connection, document: Document, done: Done) -> None:
-    """Put all of a document aside: what it begins with is lost."""
-    reason = "the snapshot that it stands on is lost"
-    for row in connection.execute(ENTRIES, (document.id,)).fetchall():
-        what = PutAside("entries", ENTRY_COLUMNS, row, document.name, _number(row[1]))
-        put_aside(connection, what, reason)
-        remove(connection, "entries", "document = ? AND position = ?", row[:2])
-        done.put_aside += 1
-    _forget(connection, document, done)
-    done.given_up = True
-
-
-# Rows without a document
-
-
-def put_nameless_aside(
-    connection: sqlite3.Connection, known: dict[int, Document], authors: Authors
-) -> Done:
-    """Put aside what stands under ids without a name, unless it is another document's."""
-    done = Done()
-    for id_ in list(nameless(connection, known)):
-        near = [known[other] for other in numbers_near(id_) if other in known]
-        for row in connection.execute(ENTRIES, (id_,)).fetchall():
-            remove(connection, "entries", "document = ? AND position = ?", row[:2])
-            home = _home(row, near, authors)
-            if home is not None and not _is_there(connection, home):
-                _put_entry(connection, home)
-                done.mended += 1
-                continue
-            what = PutAside("entries", ENTRY_COLUMNS, row, position=_number(row[1]))
-            put_aside(connection, what, "the name of its document is lost")
-            done.put_aside += 1
-        for table, columns in (
-            ("tallies", TALLY_COLUMNS),
-            ("snapshots", SNAPSHOT_COLUMNS),
-            ("bases", SNAPSHOT_COLUMNS),
+    def run(self) -> None:
+        reading = self._read()
+        gone = self._mend_entries(reading)
+        self._mend_base()
+        reading = self._read()
+        tally = reading.tally or self._mended_tally()
+        self.thinned = max(tally.thinned if tally is not None else reading.thinned, 0)
+        self._note_missing(set(reading.missing.first) - gone)
+        self._rechain()
+        snapshot = reading.snapshot
+        if "snapshot.wrong" in self.found and snapshot is not None:
+            snapshot = self._merged(reading, snapshot)
+        elif "snapshot.unusable" in self.found or (
+            snapshot is None and self._had_snapshot(reading)
         ):
-            sql = f"SELECT {columns} FROM {table} WHERE document = ?"  # noqa: S608
-            for row in connection.execute(sql, (id_,)).fetchall():
-                what = PutAside(table, columns, row)
-                put_aside(connection, what, "the name of its document is lost")
-                remove(connection, table, "document = ?", (id_,))
-    return done
+            snapshot = self._remade_snapshot(reading)
+            if snapshot is None and self.thinned:
+                self._give_up()
+                return
+        self._sum_up(tally, snapshot)
 
+    def _read(self) -> Reading:
+        return read(self.connection, self.authors, self.document, 0, moment=False)
 
-def _home(row: Row, near: Sequence[Document], authors: Authors) -> Row | None:
-    """The row under the document that its checksum says it belongs to."""
-    for document in near:
-        moved = (document.id, *row[1:])
-        if open_entry(moved, document, authors) is not None:
-            return moved
-    return None
+    def _put_aside(self, table: str, columns: str, row: Row, reason: str) -> None:
+        """Take a note of a row with its bytes; it is still where it was."""
+        position = number(row[1]) if table != "tallies" else 0
+        what = PutAside(table, columns, row, self.document.name, position)
+        put_aside(self.connection, what, reason)
+
+    def _remove_entry(self, row: Row, reason: str) -> None:
+        self._put_aside("entries", ENTRY_COLUMNS, row, reason)
+        remove(self.connection, "entries", "document = ? AND position = ?", row[:2])
+        self.done.put_aside += 1
+
+    # Entries
+
+    def _mend_entries(self, reading: Reading) -> set[int]:
+        """Put right, or aside, what is not sound; return the positions that were put aside."""
+        gone: set[int] = set()
+        if not reading.unfit and not reading.stale:
+            return gone
+        rows = self.connection.execute(ENTRIES, (self.document.id,))
+        for row in [row for row in rows if not self._fits(row) or row[1] <= reading.thinned]:
+            if self._fits(row):
+                self._remove_entry(row, "retention had removed it")
+            elif not self._put_right(row):
+                self._remove_entry(row, UNFIT)
+                gone.add(number(row[1]))
+        return gone
+
+    def _put_right(self, row: Row) -> bool:
+        found = mended(row, self._fits, (0,))
+        if found is None or (found[:2] != row[:2] and is_there(self.connection, found)):
+            return False
+        remove(self.connection, "entries", "document = ? AND position = ?", row[:2])
+        put_entry(self.connection, found)
+        self.done.mended += 1
+        return True
+
+    def _fits(self, row: Row) -> bool:
+        return open_entry(row, self.document, self.authors) is not None
+
+    def _note_missing(self, positions: Collection[int]) -> None:
+        name = self.document.name
+        for position in positions:
+            note(self.connection, name, position, "it went missing, with its bytes")
+            self.done.noted += 1
+        if "entry.lacking" in self.found and not quarantined(self.connection, name):
+            note(self.connection, name, 0, "entries that the snapshot has went missing", 0)
+            self.done.noted += 1
+
+    def _rechain(self) -> None:
+        """Let each entry point at the one before it that is there."""
+        last = self.thinned
+        broken: list[tuple[int, int]] = []
+        for link in self._sound():
+            if link.previous != last:
+                broken.append((link.entry.position, last))
+            last = link.entry.position
+        for position, previous in broken:
+            key = (self.document.id, position)
+            row = self.connection.execute(_ENTRY, key).fetchone()
+            link_ = open_entry(row, self.document, self.authors)
+            assert link_ is not None  # noqa: S101 -- it was sound a moment ago
+            author = Author(link_.author, link_.entry.edit.author.encode())
+            again = entry_row(self.document, position, previous, author, link_.entry.edit)
+            remove(self.connection, "entries", "document = ? AND position = ?", key)
+            put_entry(self.connection, again)
+
+    def _sound(self) -> Iterator[Link]:
+        return sound_entries(self.connection, self.authors, self.document)
+
+    # What stands for them
+
+    def _mend_base(self) -> None:
+        spoilt = "base.wrong" in self.found
+        for row in self.connection.execute(BASE, (self.document.id,)).fetchall():
+            if spoilt or open_snapshot(row, self.document, BASES) is None:
+                self._mend_or_drop(row, BASES, spoilt=spoilt)
+
+    def _mend_or_drop(self, row: Row, table: bytes, *, spoilt: bool) -> Snapshot | None:
+        """Put a snapshot's or a base's row right where one byte is wrong, else aside.
+
+        ``spoilt``: its checksum fits, and it is of no use all the same.
+        """
+
+        def fits(tried: Row) -> bool:
+            return open_snapshot(tried, self.document, table) is not None
+
+        put = _put_snapshot if table == SNAPSHOTS else _put_base
+        if not spoilt and (found := mended(row, fits, (0,))) is not None:
+            put(self.connection, found)
+            self.done.mended += 1
+            return open_snapshot(found, self.document, table)
+        self._put_aside(table.decode(), SNAPSHOT_COLUMNS, row, "it was damaged")
+        remove(self.connection, table.decode(), "document = ?", (self.document.id,))
+        self.done.remade = True
+        return None
+
+    def _had_snapshot(self, reading: Reading) -> bool:
+        there = self.connection.execute(SNAPSHOT, (self.document.id,)).fetchone() is not None
+        expected = reading.tally is not None and reading.tally.snapshot > 0
+        return there or expected or reading.thinned > 0
+
+    def _merged(self, reading: Reading, snapshot: Snapshot) -> Snapshot:
+        """Put a snapshot merged with the entries in its place; without that, it stays."""
+        made = self._make(reading, snapshot)
+        if made is None:
+            return snapshot
+        for row in self.connection.execute(SNAPSHOT, (self.document.id,)).fetchall():
+            self._put_aside("snapshots", SNAPSHOT_COLUMNS, row, "it was not what its entries make")
+        return self._keep(made)
+
+    def _remade_snapshot(self, reading: Reading) -> Snapshot | None:
+        spoilt = "snapshot.unusable" in self.found
+        for row in self.connection.execute(SNAPSHOT, (self.document.id,)).fetchall():
+            snapshot = self._mend_or_drop(row, SNAPSHOTS, spoilt=spoilt)
+            if snapshot is not None:
+                return snapshot
+        made = self._make(reading, None)
+        if made is None and reading.base is not None and reading.base.position >= self.thinned:
+            made = reading.base  # and the entries behind it, as far as they can be applied
+        return self._keep(made) if made is not None else None
+
+    def _make(self, reading: Reading, snapshot: Snapshot | None) -> Snapshot | None:
+        if self.remake is None:
+            return None
+
+        def entries() -> Iterator[Entry]:
+            return (link.entry for link in self._sound())
+
+        name = self.document.name
+        whole = not quarantined(self.connection, name)
+        return self.remake(Opened(name, snapshot, self.thinned, whole, entries, reading.base))
+
+    def _keep(self, made: Snapshot) -> Snapshot:
+        _put_snapshot(self.connection, snapshot_row(self.document, made))
+        self.done.remade = True
+        return made
+
+    # What sums them up
+
+    def _mended_tally(self) -> Tally | None:
+        """The tally as it was before a byte of it changed."""
+        for row in self.connection.execute(TALLY, (self.document.id,)):
+            found = mended(row, lambda r: open_tally(r, self.document) is not None, (0,))
+            if found is not None:
+                self.done.mended += 1
+                return open_tally(found, self.document)
+        return None
+
+    def _sum_up(self, old: Tally | None, snapshot: Snapshot | None) -> None:
+        """Write what the entries add up to now, where the row does not say just that."""
+        tally, reached = self._added_up(snapshot.position if snapshot else NOWHERE)
+        if tally is None:
+            if snapshot is None:
+                self._forget()
+                return
+            taken_at = to_milliseconds(snapshot.taken_at)
+            tally = old or Tally.empty(self.document, 0, taken_at)
+            tally = replace(tally, head=0, edits=0, size=0)
+        tally.snapshot, tally.thinned = NOWHERE, self.thinned
+        tally.created_at = old.created_at if old is not None else tally.created_at
+        if snapshot is not None:
+            tally.snapshot = self._stand(snapshot, reached, tally)
+            tally.head = max(tally.head, tally.snapshot)
+        row = tally_row(tally)
+        if self.connection.execute(TALLY, (self.document.id,)).fetchall() != [row]:
+            _put_tally(self.connection, row)
+            self.done.remade = True
+
+    def _added_up(self, covered: Position) -> tuple[Tally | None, int]:
+        """Add up the entries; and tell the last of those that a snapshot at ``covered`` has."""
+        tally: Tally | None = None
+        reached = 0
+        for link in self._sound():
+            position, edit = link.entry
+            received_at = to_milliseconds(edit.received_at)
+            if tally is None:
+                tally = Tally.empty(self.document, link.author, received_at)
+            tally.count(position, link.author, received_at, len(edit.update))
+            if position <= covered:
+                reached = position
+        return tally, reached
+
+    def _stand(self, snapshot: Snapshot, reached: int, tally: Tally) -> int:
+        """Let a snapshot stand at an entry that is there, and tell at which.
+
+        It holds more than that entry; no matter.
+        """
+        if reached == snapshot.position or snapshot.position == tally.thinned:
+            return snapshot.position
+        at = reached or tally.thinned
+        if not at:  # no entry that it stands for is left
+            tally.thinned = snapshot.position
+            return snapshot.position
+        moved = replace(snapshot, position=Position(at))
+        _put_snapshot(self.connection, snapshot_row(self.document, moved))
+        return at
+
+    def _forget(self) -> None:
+        """Nothing is left of a document but its name. (A purged one has an empty tally.)"""
+        for row in self.connection.execute(TALLY, (self.document.id,)).fetchall():
+            tally = open_tally(row, self.document)
+            if tally is None or tally.head:
+                self._put_aside("tallies", TALLY_COLUMNS, row, "nothing is left of what it sums up")
+                remove(self.connection, "tallies", "document = ?", (self.document.id,))
+                self.done.remade = True
+
+    def _give_up(self) -> None:
+        """Put all of a document aside: what it begins with is lost."""
+        for row in self.connection.execute(ENTRIES, (self.document.id,)).fetchall():
+            self._remove_entry(row, "the snapshot that it stands on is lost")
+        self._forget()
+        self.done.given_up = True

@@ -275,8 +275,8 @@ def _sound(salvage_: Salvage) -> Sound:
 
     return {
         "meta": lambda row: open_meta(legible(row[0]), *row[1:]) is not None,
-        "names": names._is_sound,
-        "ids": names._is_sound,
+        "names": names.is_sound,
+        "ids": names.is_sound,
         "session_states": lambda row: open_state(row) is not None,
         "session_logs": lambda row: open_log(row) is not None,
         "entries": entry,

@@ -17,14 +17,26 @@ import pytest
 from persistence.sqlite import checkup, repair, repair_salvage
 from persistence.sqlite.checkup import Report
 from persistence.sqlite.log_file import frames, log_of
+from persistence.sqlite.reading import FileReader
 from persistence.sqlite.repair import Deep
 from persistence.sqlite.repair_mend import mended
 from persistence.sqlite.writing import FileWriter
-from persistence.store import Deletion, Revocation, StoreInUse, StoreTooNew, StoreUnavailable
+from persistence.store import (
+    Deletion,
+    Position,
+    Revocation,
+    Snapshot,
+    StoreInUse,
+    StoreTooNew,
+    StoreUnavailable,
+)
 from sync.cli.doctor import DEEP
+from sync.core.crdt import Replica
+from sync.core.replay import replay
 from tests.stores.faults import NEVER, Faults
+from tests.stores.support import edit
 from tests.stores.test_sqlite_damage import flip_for_good, raw_connection, rows
-from tests.support.ailing import NOON, Written, read, write
+from tests.support.ailing import NOON, Written, read, updates, write
 
 SEED = 20_261_124
 TABLES = (
@@ -82,8 +94,6 @@ def _contents(written: Written) -> dict[str, object]:
 
 
 def _updates(written: Written, name: str) -> bytes:
-    from sync.core.replay import replay
-
     stored = written.documents[name]
     snapshot = stored.snapshot.update if stored.snapshot else None
     return replay(snapshot, [entry.edit.update for entry in stored.entries]).document.encode()
@@ -199,6 +209,31 @@ def test_a_document_that_stands_on_nothing_is_put_aside_as_a_whole(database: Pat
     sources = [source for source, *_ in aside(database)]
     assert sources.count("entries") == 10
     assert {"snapshots", "tallies"} <= set(sources)
+
+
+def test_a_document_of_which_only_a_snapshot_is_left_keeps_what_is_known_of_it(
+    database: Path,
+) -> None:
+    """Though all documents are gone through, for one that is damaged."""
+    write(database, documents=2, sessions=0)
+    with closing(FileWriter(database)) as writer:
+        writer.open()
+        made = updates(9, 3)
+        last = writer.append(tuple(edit("all thinned", update, "bob") for update in made)) + 2
+        replica = Replica(replay(None, made).document.encode())
+        writer.compact(snapshot_of(replica, "all thinned", last))
+        assert writer.thin("all thinned", NOON) == 3
+    with closing(FileReader(database)) as reader:
+        before = reader.heads("")
+    with raw_connection(database) as raw:
+        raw.execute("DELETE FROM ids WHERE name = 'drafts/1'")
+    assert damage(mend(database)) == []
+    with closing(FileReader(database)) as reader:
+        assert reader.heads("") == before
+
+
+def snapshot_of(replica: Replica, name: str, position: int) -> Snapshot:
+    return Snapshot(name, Position(position), replica.encode(), replica.state_vector(), NOON)
 
 
 def test_the_base_of_its_history_saves_a_document(database: Path) -> None:
@@ -436,8 +471,8 @@ def test_a_damaged_log_is_not_dropped_with_what_stands_behind(
     writer = FileWriter(database)
     writer.open()
     edits = [entry.edit for entry in sound.documents["drafts/1"].entries]
-    for number, edit in enumerate(edits):
-        writer.append((edit._replace(document=f"drafts/new-{number % 4}"),))
+    for number, each in enumerate(edits):
+        writer.append((each._replace(document=f"drafts/new-{number % 4}"),))
     copy = tmp_path / "killed.db"
     for suffix in ("", "-wal"):
         shutil.copy(f"{database}{suffix}", f"{copy}{suffix}")
