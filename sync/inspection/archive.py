@@ -256,6 +256,10 @@ class ArchiveWriter:
             yield lines
         self._files[name] = {"sha256": lines.digest.hexdigest(), "bytes": lines.size}
 
+    def abandon(self) -> None:
+        """Write no more, where it cannot be written to its end."""
+        self._zip.fp = None  # or it would be ended, and fail once more, when it is collected
+
     def finish(self) -> None:
         """Write the manifest, which makes it whole."""
         head = {"format": FORMAT, "version": VERSION, **self._told}
