@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import os
-import sys
-import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 from typing import IO, Annotated, Any, TypeVar
-from urllib.parse import quote
 
 import anyio.to_thread
 import typer
@@ -24,7 +19,7 @@ from anyio import from_thread
 from persistence.store import HistoryRemoved, Past, Position, Reader, StoredEvent, StoredSession
 from sync.cli import options, screen
 from sync.cli.docs.asked import checked_name, complete_names, form_of
-from sync.cli.import_sources import PART_LENGTH, UPDATE_SUFFIX
+from sync.cli.export_target import Target, whole_file
 from sync.cli.progress import Report, bar
 from sync.cli.reading import look
 from sync.core.errors import NativeFailure
@@ -44,7 +39,7 @@ from sync.inspection.archive import (
     session_line,
 )
 from sync.inspection.ratings import COLUMNS, ratings
-from sync.inspection.state import State, state
+from sync.inspection.state import State, damages, state
 from sync.server.deep_stack import run_deep
 
 _T = TypeVar("_T")
@@ -113,7 +108,7 @@ def export(
     choice = _choice(names, prefix, everything=everything)
     if form is Format.ARCHIVE and not everything:
         options.usage_error("an archive is of the whole database: give --all")
-    target = _Target(output, force=force)
+    target = Target(output, force=force)
     single = len(choice.names) == 1 and form is Format.UPDATE and not target.is_folder
     if form is Format.UPDATE and not single:
         target.check_folder()
@@ -135,6 +130,8 @@ def export(
         screen.warn(f"damaged: {each}")
     if job.unreadable:  # the others were
         options.failed(f"{len(job.unreadable)} documents could not be exported")
+    if job.damaged:
+        options.failed("what is damaged is not in it: `draftsync doctor` tells more")
 
 
 def _choice(names: Sequence[str] | None, prefix: str | None, *, everything: bool) -> Choice:
@@ -143,80 +140,13 @@ def _choice(names: Sequence[str] | None, prefix: str | None, *, everything: bool
     return Choice(tuple(map(checked_name, names or ())), prefix or "")
 
 
-# -- where to
-
-
-@dataclass(frozen=True, slots=True)
-class _Target:
-    """A file, a folder, or stdout. What cannot be ends the command."""
-
-    path: str
-    force: bool
-
-    @property
-    def is_folder(self) -> bool:
-        return self.path != "-" and (Path(self.path).is_dir() or self.path.endswith("/"))
-
-    def check_folder(self) -> None:
-        if self.path == "-":
-            options.usage_error("updates of several documents go to a folder: give one with -o")
-        if Path(self.path).exists() and not Path(self.path).is_dir():
-            options.failed(f"{self.path} is no folder")
-
-    def check_file(self, *, binary: bool) -> None:
-        if self.path == "-":
-            if binary and sys.stdout.isatty():
-                options.usage_error("this is nothing for a terminal: give a file with -o")
-            return
-        if self.is_folder:
-            options.usage_error(f"{self.path} is a folder: give the name of a file in it")
-        if Path(self.path).exists() and not self.force:
-            options.failed(f"{self.path} exists already: give another name, or --force")
-        if not Path(self.path).parent.is_dir():
-            options.failed(f"there is no folder {Path(self.path).parent}")
-
-    @contextmanager
-    def file(self, *, several: bool) -> Iterator[IO[bytes]]:
-        """What is written comes into its place when all of it was; not where files are several."""
-        if several:
-            yield io.BytesIO()
-        elif self.path == "-":
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        else:
-            with _whole(Path(self.path)) as file:
-                yield file
-
-    def folder_file(self, document: str) -> Path:
-        """A file of a folder by the document's name, percent-encoded."""
-        encoded = quote(document, safe="")
-        parts = [encoded[at : at + PART_LENGTH] for at in range(0, len(encoded), PART_LENGTH)]
-        return Path(self.path, *parts[:-1], parts[-1] + UPDATE_SUFFIX)
-
-
-@contextmanager
-def _whole(path: Path) -> Iterator[IO[bytes]]:
-    """A file that takes its place when it was written to its end, and is on disk."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(".part", f".{path.name[:100]}.", path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).rename(path)
-    finally:
-        with suppress(FileNotFoundError):
-            os.unlink(name)  # noqa: PTH108 - a name, not a path
-
-
 # -- what
 
 
 class _Export:
     """An export under way."""
 
-    def __init__(self, choice: Choice, target: _Target, file: IO[bytes], report: Report) -> None:
+    def __init__(self, choice: Choice, target: Target, file: IO[bytes], report: Report) -> None:
         self.damaged: list[str] = []
         self.unreadable: list[str] = []
         self._choice = choice
@@ -230,24 +160,23 @@ class _Export:
         separator = b"[\n"
         async for past in self._pasts(reader):
             form = await self._form(reader, past.document)
-            if (told := self._read(past, partial(_json, past, form))) is not None:
-                await self._write(separator + told)
+            if (now := self._read(past, partial(state, past))) is not None:
+                await self._write(separator + _json(now, form))
                 separator = b",\n"
         await self._write(b"\n]\n" if separator == b",\n" else b"[]\n")
 
     async def csv(self, reader: Reader) -> None:
         """A line for each rating, below a header (RFC 4180)."""
-        await self._write(_csv_lines([COLUMNS]))
+        await self._write(self._target.encoded(_csv_lines([COLUMNS])))
         async for past in self._pasts(reader):
             form = await self._form(reader, past.document)
             if rows := self._read(past, partial(ratings, past, form)):
-                await self._write(_csv_lines(rows))
+                await self._write(self._target.encoded(_csv_lines(rows)))
 
     async def update(self, reader: Reader) -> None:
         """One document, to a file or stdout."""
         async for past in self._pasts(reader):
             if (now := self._read(past, partial(state, past))) is not None:
-                self._note(now)
                 await self._write(now.update)
 
     async def _write(self, data: bytes) -> None:
@@ -257,14 +186,13 @@ class _Export:
         """Each document to a file of its own."""
         async for past in self._pasts(reader):
             if (now := self._read(past, partial(state, past))) is not None:
-                self._note(now)
                 path = self._target.folder_file(past.document)
                 await _off(partial(self._write_to, path, now.update))
 
     def _write_to(self, path: Path, update: bytes) -> None:
         if path.exists() and not self._target.force:
             options.failed(f"{path} exists already: give another folder, or --force")
-        with _whole(path) as file:
+        with whole_file(path) as file:
             file.write(update)
 
     async def archive(self, reader: Reader) -> None:
@@ -276,15 +204,20 @@ class _Export:
         until = from_thread.run(reader.last_position)
         told = {"created": iso(time.time()), "epoch": reader.epoch, "position": until}
         writer = ArchiveWriter(self._file, told)
+        try:
+            self._write_parts(reader, writer, until)
+        except BaseException:
+            writer.abandon()
+            raise
+        writer.finish()
+
+    def _write_parts(self, reader: Reader, writer: ArchiveWriter, until: Position) -> None:
         heads = from_thread.run(reader.heads)
         with writer.part(DOCUMENTS) as lines:
             for number, head in enumerate(heads):
                 self._report(number, len(heads))
                 past = from_thread.run(_past, reader, head.document, until)
-                self.damaged += [
-                    f"{head.document!r}: {each.what} {each.position}: {each.reason}"
-                    for each in past.damaged
-                ]
+                self._note(past, damages(past, {}))
                 if past.base is not None or past.entries:
                     lines.write(document_line(past))
                     for entry in past.entries:
@@ -293,7 +226,6 @@ class _Export:
             for deletion in from_thread.run(reader.deletions):
                 lines.write(deletion_line(deletion))
         _archive_sessions(reader, writer)
-        writer.finish()
 
     async def _pasts(self, reader: Reader) -> AsyncIterator[Past]:
         names = await self._choice.of(reader)
@@ -310,14 +242,16 @@ class _Export:
     def _read(self, past: Past, read: Callable[[], _T]) -> _T | None:
         """Read a document on a deep stack; where that fails, go on with the others."""
         try:
-            return run_deep(read)
+            told = run_deep(read)
         except NativeFailure as failure:
             self.unreadable.append(past.document)
             self.damaged.append(f"{past.document!r} cannot be read: {failure}")
             return None
+        self._note(past, told.damaged if isinstance(told, State) else damages(past, {}))
+        return told
 
-    def _note(self, now: State) -> None:
-        self.damaged += [f"{now.document!r}: {each}" for each in now.damaged]
+    def _note(self, past: Past, damaged: Sequence[str]) -> None:
+        self.damaged += [f"{past.document!r}: {each}" for each in damaged]
 
 
 async def _past(reader: Reader, document: str, until: Position) -> Past:
@@ -347,17 +281,16 @@ def _events(reader: Reader, stored: StoredSession) -> Iterator[StoredEvent]:
         offset = page[-1].offset
 
 
-def _json(past: Past, form: FormDefinition | None) -> bytes:
-    now = state(past)
+def _json(now: State, form: FormDefinition | None) -> bytes:
     told: dict[str, Any] = now.to_json()
     told["form"] = view(form, now.content).to_json() if form is not None else None
     return screen.json_text(told).encode()
 
 
-def _csv_lines(rows: Sequence[Sequence[object]]) -> bytes:
+def _csv_lines(rows: Sequence[Sequence[object]]) -> str:
     lines = io.StringIO()
     csv.writer(lines, lineterminator="\r\n").writerows(rows)
-    return lines.getvalue().encode()
+    return lines.getvalue()
 
 
 async def _off(call: Callable[[], _T]) -> _T:

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
+import os
+import sqlite3
 import zipfile
+from contextlib import closing
 from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 
 from persistence.store import Deletion
+from sync.cli import exporting
 from sync.core.content import content
 from sync.inspection.archive import DOCUMENTS, ArchiveReader
 from tests.cli.conftest import Run
@@ -167,3 +173,52 @@ def test_what_is_refused(export: Run, arguments: tuple[str, ...], code: int, say
     result = export(*arguments)
     assert (result.exit_code, result.stdout) == (code, "")
     assert says in result.stderr
+
+
+@pytest.mark.parametrize("form", ["json", "csv", "archive"])
+def test_an_export_that_lacks_what_is_damaged_fails(
+    export: Run, database: Path, tmp_path: Path, form: str
+) -> None:
+    """It is written all the same: the rest of it is good."""
+    with closing(sqlite3.connect(database)) as raw:
+        raw.execute("UPDATE entries SET author = author + 1 WHERE position = 7")
+        raw.commit()
+    target = tmp_path / "out"
+    result = export("--all", "--format", form, "-o", str(target))
+    assert result.exit_code == 1
+    assert result.stderr.count("damaged: 'notes/x': entry 7") == 1
+    assert "is not in it" in result.stderr
+    assert target.stat().st_size > 0
+
+
+def test_a_pipe_is_written_to_and_not_replaced(export: Run, tmp_path: Path) -> None:
+    pipe, told = tmp_path / "pipe", list[bytes]()
+    os.mkfifo(pipe)
+    reading = Thread(target=lambda: told.append(pipe.read_bytes()))
+    reading.start()
+    assert export("notes/x", "-o", str(pipe), "--force").exit_code == 0
+    reading.join()
+    assert json.loads(told[0])[0]["name"] == "notes/x"
+    assert pipe.is_fifo()
+
+
+def test_an_export_that_breaks_off_leaves_nothing(
+    export: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file that was there before stays, and no half of an archive is made whole."""
+
+    def fail(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(exporting, "_archive_sessions", fail)
+    (tmp_path / "all.zip").write_text("of before")
+    made = ("--all", "--format", "archive", "-o", str(tmp_path / "all.zip"))
+    assert isinstance(export(*made, "--force").exception, OSError)
+    gc.collect()  # an abandoned zip is not ended, which would be warned of
+    assert (tmp_path / "all.zip").read_text() == "of before"
+    assert not [*tmp_path.glob("*.part"), *tmp_path.glob(".*.part")]
+
+
+def test_what_is_exported_is_for_its_owner_only(export: Run, tmp_path: Path) -> None:
+    export("--all", "-o", str(tmp_path / "all.json"))
+    assert (tmp_path / "all.json").stat().st_mode & 0o777 == 0o600
