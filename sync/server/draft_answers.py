@@ -7,14 +7,12 @@ again, and one that is slow to read only now and then.
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
-from anyio import to_process
 
 from persistence.store import Head, Reader, StoreError
 from sync.core.content import maps_and_texts
@@ -27,6 +25,7 @@ from sync.server.loader import interleaved
 from sync.server.rehearsal import MANY_CLIENTS
 from sync.server.resident import Resident
 from sync.server.telemetry import logger
+from sync.server.workers import run_in_worker
 
 log = logger(__name__)
 
@@ -164,7 +163,7 @@ class DraftAnswers:
         try:
             async with self._one_at_a_time:
                 with anyio.fail_after(WORKER_SECONDS):
-                    return await to_process.run_sync(work, cancellable=True)
+                    return await run_in_worker(work)
         except TimeoutError:
             raise _Unreadable("it takes too long to be read") from None
         except (anyio.BrokenWorkerProcess, OSError):
@@ -198,7 +197,6 @@ def _read_elsewhere(
     snapshot: bytes | None, updates: Sequence[bytes], form: FormDefinition
 ) -> tuple[Answers, int]:
     """In the worker: the answers, and how many entries were left out."""
-    os.setpriority(os.PRIO_PROCESS, 0, 10)  # whoever shares the core with it goes first
 
     def read() -> tuple[Answers, int]:
         if not updates and snapshot is not None:

@@ -8,7 +8,6 @@ bytes of the answer.
 
 from __future__ import annotations
 
-import os
 import pickle
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -17,7 +16,6 @@ from typing import Any, TypeVar
 
 import anyio
 import anyio.lowlevel
-from anyio import to_process
 from anyio.lowlevel import RunVar
 
 from persistence.store import ClientRange, Edit, Entry, Past, Position
@@ -25,6 +23,7 @@ from sync.core.errors import NativeFailure
 from sync.server.deep_stack import run_deep
 from sync.server.draft_answers import is_small
 from sync.server.telemetry import logger
+from sync.server.workers import run_in_worker
 
 log = logger(__name__)
 
@@ -93,7 +92,7 @@ async def in_worker(work: Callable[[], R], turns: Turns) -> R:
         raise Unreadable("others are being read: try again in a moment") from None
     try:
         with anyio.fail_after(WORKER_SECONDS):
-            return await to_process.run_sync(partial(_deep, work), cancellable=True)
+            return await run_in_worker(run_deep, work)
     except TimeoutError:
         raise Unreadable("it takes too long to be read") from None
     except (anyio.BrokenWorkerProcess, OSError) as error:
@@ -109,12 +108,6 @@ def _limiter(turns: Turns) -> anyio.CapacityLimiter:
     except LookupError:
         turns.set(limiter := anyio.CapacityLimiter(1))  # a worker takes a core
         return limiter
-
-
-def _deep(work: Callable[[], R]) -> R:
-    """In the worker."""
-    os.setpriority(os.PRIO_PROCESS, 0, 10)  # whoever shares the core with it goes first
-    return run_deep(work)
 
 
 # -- what is sent to the worker

@@ -7,16 +7,11 @@ deadline and a memory limit; only what went well there is done here.
 
 from __future__ import annotations
 
-import contextlib
-import os
 import resource
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar, TypeVarTuple, Unpack
 
 import anyio
-from anyio import to_process
 
 from sync.core.document import Document
 from sync.core.errors import MalformedMessage, NativeFailure, Overloaded
@@ -25,9 +20,7 @@ from sync.core.guard import inspect
 from sync.core.snapshot import TakenSnapshot
 from sync.core.split import split
 from sync.server.deep_stack import run_deep
-
-_R = TypeVar("_R")
-_Args = TypeVarTuple("_Args")
+from sync.server.workers import run_in_worker
 
 LARGE = 64 * 2**10
 """Bytes from which an update, or a snapshot, is tried out elsewhere."""
@@ -73,7 +66,6 @@ class Rehearsal:
         """``deadline``: seconds until a trial is ended and the update refused."""
         self._deadline = deadline
         self._turn = anyio.Lock()  # waiting for it is not the update's fault, and does not count
-        self._trying = anyio.CapacityLimiter(1)
         self._verifying = anyio.CapacityLimiter(1)
 
     async def inspect(self, update: bytes, max_clients: int, document: bytes) -> Footprint:
@@ -97,7 +89,7 @@ class Rehearsal:
 
     async def _try(self, update: bytes, max_clients: int, document: bytes) -> _Trial:
         with anyio.fail_after(self._deadline):
-            return await _in_worker(self._trying, _try_update, update, max_clients, document)
+            return await run_in_worker(_try_update, update, max_clients, document)
 
     async def split(self, snapshot: bytes) -> list[bytes]:
         """A snapshot in parts, if that can be had; else whole."""
@@ -105,7 +97,8 @@ class Rehearsal:
             return [snapshot]
         try:
             with anyio.fail_after(VERIFY_SECONDS):
-                return await _in_worker(self._verifying, _split, snapshot)
+                async with self._verifying:
+                    return await run_in_worker(_split, snapshot)
         except (TimeoutError, anyio.BrokenWorkerProcess, OSError, MalformedMessage):
             return [snapshot]
 
@@ -113,46 +106,26 @@ class Rehearsal:
         """Tell whether a snapshot can be loaded again. Raises Unverified when nobody can tell."""
         try:
             with anyio.fail_after(VERIFY_SECONDS):
-                return await _in_worker(self._verifying, _verify, taken)
+                async with self._verifying:
+                    return await run_in_worker(_verify, taken)
         except TimeoutError as error:
             raise Unverified(f"it takes longer than {VERIFY_SECONDS:.0f} s") from error
         except (anyio.BrokenWorkerProcess, OSError) as error:
             raise Unverified(f"the worker process: {error.__cause__ or error!r}") from error
 
 
-async def _in_worker(
-    limiter: anyio.CapacityLimiter, function: Callable[[Unpack[_Args]], _R], *args: *_Args
-) -> _R:
-    """Call a function in a worker, and once more in another one when the first ends meanwhile.
-
-    It may have ended before it was asked: the kernel takes idle workers first when memory is short.
-    Raises anyio.BrokenWorkerProcess when the second one ends as well, and OSError.
-    """
-    with contextlib.suppress(anyio.BrokenWorkerProcess):
-        return await to_process.run_sync(function, *args, cancellable=True, limiter=limiter)
-    return await to_process.run_sync(function, *args, cancellable=True, limiter=limiter)
-
-
-def _step_back() -> None:
-    """In the worker: whoever shares the core with it, such as the event loop, goes first."""
-    os.setpriority(os.PRIO_PROCESS, 0, 10)
-
-
 def _split(snapshot: bytes) -> list[bytes]:
     """In the worker."""
-    _step_back()
     return split(snapshot, PART)
 
 
 def _verify(taken: TakenSnapshot) -> bool:
     """In the worker: verify on a deep stack."""
-    _step_back()
     return run_deep(taken.verify)
 
 
 def _try_update(update: bytes, max_clients: int, document: bytes) -> _Trial:
     """In the worker: read the update, and apply it where its dependencies allow."""
-    _step_back()
     resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
     def attempt() -> _Trial:

@@ -143,15 +143,14 @@ async def test_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inspecting, "TURN_SECONDS", 0.05)
     running = anyio.Event()
 
-    class Held:
-        async def run_sync(self, *_: object, **__: object) -> object:
-            running.set()
-            await anyio.sleep_forever()
-            return b""
+    async def hold(*_: object) -> bytes:
+        running.set()
+        await anyio.sleep_forever()
+        return b""
 
     async with anyio.create_task_group() as tasks:
         with monkeypatch.context() as held:
-            held.setattr(inspecting, "to_process", Held())
+            held.setattr(inspecting, "run_in_worker", hold)
             tasks.start_soon(inspected, shown, [LARGE])
             await running.wait()
         with pytest.raises(Unreadable, match="others are being read"):

@@ -1,0 +1,56 @@
+"""Worker processes as anyio has them, made safe to be given up.
+
+anyio forgets a worker that is only starting when its caller is cancelled: the process would stay
+until the service ends. And one that idles may have ended, since the kernel takes those first when
+memory is short. So a worker is woken before it is given work, and nobody is cancelled meanwhile.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import TypeVar, TypeVarTuple, Unpack, cast
+
+import anyio
+from anyio import to_process
+
+_R = TypeVar("_R")
+_Args = TypeVarTuple("_Args")
+
+_step_back = partial(os.setpriority, os.PRIO_PROCESS, 0, 10)  # whoever shares the core goes first
+
+
+class _NoLimit:
+    """In place of a limiter, which lets others have their turn: they might take what was woken."""
+
+    async def __aenter__(self) -> None:
+        pass
+
+    async def __aexit__(self, *_: object) -> None:
+        pass
+
+
+_no_limit = cast(anyio.CapacityLimiter, _NoLimit())
+
+
+async def run_in_worker(function: Callable[[Unpack[_Args]], _R], *args: *_Args) -> _R:
+    """Call a function in a worker process; cancelling this ends the process.
+
+    How many there are at once is the callers' to limit. Raises what the function raises,
+    anyio.BrokenWorkerProcess when it was the end of its process, and OSError when none can be had.
+    """
+    with anyio.CancelScope(shield=True):
+        await _wake()
+    return await to_process.run_sync(function, *args, cancellable=True, limiter=_no_limit)
+
+
+async def _wake() -> None:
+    """See that a worker is there that works, and that it is the next one to be taken."""
+    with suppress(anyio.BrokenWorkerProcess):
+        return await to_process.run_sync(_step_back, limiter=_no_limit)
+    try:
+        return await to_process.run_sync(_step_back, limiter=_no_limit)
+    except anyio.BrokenWorkerProcess as error:
+        raise OSError("no worker process can be started") from error
