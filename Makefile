@@ -15,12 +15,15 @@ VENV := .venv
 BIN := $(VENV)/bin
 WORKERS ?= 3
 
+# Tests start hundreds of processes: none of them is to compile everything again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # The web app, and a shell word that is true where Node can build it (Vite wants 20.19 or newer).
 WEBAPP := examples/webapp
 NODE_20 := command -v npm >/dev/null && \
   node -e 'const [a, b] = process.versions.node.split("."); process.exit(a > 20 || a == 20 && b >= 19 ? 0 : 1)'
 
-.PHONY: demo test check format bench lock setup node web clean
+.PHONY: demo test check lint types check-web format bench lock setup node web clean
 .DEFAULT_GOAL := help
 
 help:
@@ -66,10 +69,16 @@ demo: setup
 test: setup node web
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-check: setup node
+check: lint types check-web
+
+lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+types: setup
 	$(BIN)/mypy
+
+check-web: node
 	@if $(NODE_20); then npm run --silent check --prefix $(WEBAPP); \
 	else echo "Node 20.19 or newer was not found: $(WEBAPP) is not checked"; fi
 
