@@ -4,6 +4,11 @@ import react from '@vitejs/plugin-react'
 import type { Plugin } from 'vite'
 import { defineConfig } from 'vitest/config'
 
+const APP = ['test/**/*.test.{ts,tsx}']
+const STORED = ['service', 'session-store', 'document', 'sessions-end-to-end'].map(
+  (each) => `test/lib/${each}.test.ts`,
+)
+
 const SERVICE = 'http://127.0.0.1:3001'
 
 /** Tell the service worker which files make this build: all of them, by their contents. */
@@ -49,5 +54,13 @@ export default defineConfig({
       '/sessions': { target: SERVICE, ws: true },
     },
   },
-  test: { environment: 'node', include: ['test/**/*.test.{ts,tsx}'], restoreMocks: true },
+  test: {
+    environment: 'node',
+    restoreMocks: true,
+    // One after another in one process, but for those that give all that follow an IndexedDB.
+    projects: [
+      { extends: true, test: { name: 'app', include: APP, exclude: STORED, isolate: false } },
+      { extends: true, test: { name: 'stored', include: STORED } },
+    ],
+  },
 })
