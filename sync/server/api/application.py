@@ -45,7 +45,6 @@ from sync.server.api.document_names import DocumentNames
 from sync.server.api.event_stream import Streams
 from sync.server.api.exchange import Exchange
 from sync.server.api.requests import Completing, Joining, NewSession, Publication
-from sync.server.document_lists import DocumentLists
 from sync.server.hub import Hub
 from sync.server.metrics import Metrics
 from sync.server.monitoring import Monitor
@@ -198,7 +197,6 @@ class Application:
         context = Context(
             hub,
             all_sessions,
-            DocumentLists(all_sessions.store),
             Allowance(document_access.READING_BYTES),
             all_webhooks,
             admission,

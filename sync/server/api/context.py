@@ -19,7 +19,6 @@ from sync.server.allowance import Allowance
 from sync.server.api.event_stream import Streams
 from sync.server.api.problems import RETRY_SECONDS, Refusal, invalid
 from sync.server.api.requests import Request as Body
-from sync.server.document_lists import DocumentLists
 from sync.server.hub import Hub
 from sync.server.metrics import Metrics
 from sync.server.monitoring import Monitor
@@ -45,7 +44,6 @@ class Context:
 
     hub: Hub
     sessions: Sessions
-    lists: DocumentLists
     reading: Allowance
     webhooks: Webhooks
     admission: Admission

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import json
-from bisect import bisect_right
-from operator import attrgetter
+from collections.abc import AsyncIterator
 from typing import Annotated, Any, NamedTuple
 
-import anyio.lowlevel
 from fastapi import APIRouter, Path, Query
 from fastapi.responses import JSONResponse, Response
 from pydantic import Field
@@ -39,8 +37,8 @@ from sync.server.document_text import write_document
 
 router = APIRouter(prefix="/api/v1", tags=["documents"])
 
-BREATH = 500
-"""Names that are looked at before others have their turn."""
+READ_AT_ONCE = 250
+"""Lines of the list: others have their turn before the next are read."""
 
 # -- as it is described
 
@@ -204,19 +202,12 @@ async def list_documents(
         bool, Query(description="Those that were deleted, instead. For administrators.")
     ] = False,
 ) -> JSONResponse:
-    """List the documents that your token may read, ordered by their names, as they are on disk.
-
-    Pages behind the first may be of the same moment as that one.
-    """
+    """List the documents that your token may read, ordered by their names, as they are on disk."""
     if deleted:
         check_administrator(who)
-    heads = await in_time(parts.lists.read(prefix, further=after != ""))
     part = search.casefold()
     told: list[dict[str, Any]] = []
-    for place in range(bisect_right(heads, after, key=_NAMED), len(heads)):
-        if place % BREATH == 0:
-            await anyio.lowlevel.checkpoint()
-        head = heads[place]
+    async for head in _behind(parts, prefix, after):
         if (head.deleted is not None) is not deleted or part not in head.document.casefold():
             continue
         if who.document_access(head.document) is not Access.NONE:
@@ -226,7 +217,15 @@ async def list_documents(
     return JSONResponse({"documents": told, "next": None})
 
 
-_NAMED = attrgetter("document")
+async def _behind(parts: Context, prefix: str, after: str) -> AsyncIterator[Head]:
+    """All documents whose names start so, behind a name; some at a time, and never all of them."""
+    store = parts.sessions.store
+    while heads := await in_time(store.heads(prefix, after=after, limit=READ_AT_ONCE)):
+        for head in heads:
+            yield head
+        if len(heads) < READ_AT_ONCE:
+            return
+        after = heads[-1].document
 
 
 def _summary(head: Head) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from pycrdt import Array, Doc, Map, Text
 
 from persistence.memory import MemoryStore
 from persistence.store import Deletion, Edit, Head, Position, StoreError, StoreUnavailable
-from sync.server import document_lists, document_text, inspecting
+from sync.server import document_text, inspecting
 from sync.server.api import documents as documents_module
 from sync.server.api.documents import (
     DOCUMENT,
@@ -473,45 +473,31 @@ async def test_queries_that_are_refused(alice: Api, query: dict[str, Any]) -> No
     assert fault["parameter"] in query
 
 
-async def test_a_long_list_lets_others_have_their_turn(
-    memory: MemoryStore, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(documents_module, "BREATH", 2)
-    for n in range(9):
-        await Draft(memory, f"d{n}").edit(evaluated)
-    async with opened(memory) as (_, alice):
-        assert await names(alice) == ([f"d{n}" for n in range(9)], None)
-
-
 class Listed(MemoryStore):
-    """Counts how often all documents are read."""
+    """It notes how many lines of the list were read at once, at most."""
 
-    lists = 0
+    most = 0
 
     async def heads(self, prefix: str = "", **page: Any) -> list[Head]:
-        self.lists += 1
-        return await super().heads(prefix, **page)
+        heads = await super().heads(prefix, **page)
+        self.most = max(self.most, len(heads))
+        return heads
 
 
-async def test_further_pages_read_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("at_once", [1, 2, 9, 10])
+async def test_a_long_list_is_read_in_parts(monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr(documents_module, "READ_AT_ONCE", at_once)
     store = Listed()
-    for n in range(5):
+    for n in range(9):
         await Draft(store, f"d{n}").edit(evaluated)
     async with open_office(store) as office:
-        api, before = reader(office), store.lists
-        page, after = await names(api, limit=2)
-        await Draft(store, "d22").edit(evaluated)
-        page += (await names(api, limit=2, after=after))[0]
-        assert page == ["d0", "d1", "d2", "d3"]
-        assert store.lists == before + 1
-        assert (await names(api, limit=4))[0][-1] == "d22"  # a first page is of now
-        assert store.lists == before + 2
-        assert await names(api, after="d3", prefix="d") == (["d4"], None)  # it is another list
-        assert store.lists == before + 3
-        monkeypatch.setattr(document_lists, "KEPT_SECONDS", 0.0)
-        await names(api)
-        assert await names(api, after="d3") == (["d4"], None)
-        assert store.lists == before + 5
+        alice = reader(office)
+        assert await names(alice) == ([f"d{n}" for n in range(9)], None)
+        assert await names(alice, limit=9) == ([f"d{n}" for n in range(9)], None)
+        assert await names(alice, limit=4) == (["d0", "d1", "d2", "d3"], "d3")
+        assert await names(alice, limit=2, after="d3", prefix="d") == (["d4", "d5"], "d5")
+        assert await names(alice, search="D8") == (["d8"], None)
+    assert store.most == min(at_once, 9)
 
 
 def test_the_examples_are_true() -> None:
