@@ -48,8 +48,7 @@ def replay_in_steps(snapshot: Sequence[bytes], updates: Sequence[bytes]) -> Iter
         for part in snapshot:
             document.load(part)
             yield None
-        failed = yield from _apply_all(document, updates, left_out)
-        if failed is None:
+        if (yield from _apply_all(document, updates, left_out)):
             break
     size = sum(map(len, snapshot)) + sum(
         len(update) for index, update in enumerate(updates) if index not in left_out
@@ -59,35 +58,35 @@ def replay_in_steps(snapshot: Sequence[bytes], updates: Sequence[bytes]) -> Iter
 
 def _apply_all(
     document: Document, updates: Sequence[bytes], left_out: dict[int, str]
-) -> Generator[None, None, int | None]:
-    """Apply what may be applied. Returns the index of an update that broke the document."""
+) -> Generator[None, None, bool]:
+    """Apply what may be applied. False: an update broke the document, and is left out now."""
     for index, update in enumerate(updates):
         if index in left_out:
             continue
         yield
-        footprint = _inspect(update, index, left_out)
-        if footprint is None:
-            continue
-        if (reason := objection(footprint, document.clocks)) is not None:
-            left_out[index] = reason
-            continue
         try:
-            document.merge(update, footprint)
+            reason = apply_entry(document, update)
         except NativeFailure as failure:
             left_out[index] = str(failure)
-            return index
-    return None
+            return False
+        if reason is not None:
+            left_out[index] = reason
+    return True
+
+
+def apply_entry(document: Document, update: bytes) -> str | None:
+    """Apply the next entry of a log; or leave it out, and tell why. Raises NativeFailure."""
+    try:
+        footprint = inspect(update, _ANY_NUMBER)
+    except MalformedMessage as error:
+        return error.reason
+    reason = objection(footprint, document.clocks)
+    if reason is None:
+        document.merge(update, footprint)
+    return reason
 
 
 def objection(footprint: Footprint, clocks: Mapping[int, int]) -> str | None:
     """Why an update cannot be applied to a document at a state vector; None where it can."""
     lacking = missing(footprint, clocks)
     return f"it stands on edits that are not there, of clients {[*lacking]}" if lacking else None
-
-
-def _inspect(update: bytes, index: int, left_out: dict[int, str]) -> Footprint | None:
-    try:
-        return inspect(update, _ANY_NUMBER)
-    except MalformedMessage as error:
-        left_out[index] = error.reason
-        return None

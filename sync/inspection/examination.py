@@ -14,15 +14,12 @@ from sync.core.content import filled
 from sync.core.deletions import contains
 from sync.core.document import Document
 from sync.core.errors import MalformedMessage, NativeFailure
-from sync.core.footprint import missing
-from sync.core.guard import inspect
+from sync.core.replay import apply_entry
 from sync.core.snapshot import TakenSnapshot
 from sync.core.yprotocol import decode_state_vector
 
 Entries = Callable[[], Iterable[Entry]]
 """Gives the sound entries of a document in order, from the beginning at each call."""
-
-_ANY_NUMBER = 2**31
 
 
 @dataclass(slots=True)
@@ -133,18 +130,12 @@ def _apply_all(
         if position <= behind or position in left_out:
             continue
         try:
-            footprint = inspect(edit.update, _ANY_NUMBER)
-        except MalformedMessage as error:
-            left_out[position] = error.reason
-            continue
-        if lacking := missing(footprint, document.clocks):
-            left_out[position] = f"it stands on edits that are not there, of clients {[*lacking]}"
-            continue
-        try:
-            document.apply(edit.update, footprint)
+            reason = apply_entry(document, edit.update)
         except NativeFailure as failure:
             left_out[position] = str(failure)
             return False
+        if reason is not None:
+            left_out[position] = reason
     return True
 
 
