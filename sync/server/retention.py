@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import anyio
@@ -33,10 +33,13 @@ from sync.server.telemetry import logger
 log = logger(__name__)
 
 PAGE = 100
-"""Sessions that are looked at together."""
+"""Sessions, or documents, that are looked at together."""
 
 ENTRIES = 1_000
 """Entries of a history that are looked at together."""
+
+MOST_ENTRIES, MOST_BYTES = 20_000, 16 * 2**20
+"""Of a history that go in one step: what is read into memory for it."""
 
 RESTING = 3.0
 """After each step nothing is removed for so many times as long as it took: edits go first."""
@@ -97,13 +100,24 @@ class Retention:
             log.info("old history was removed", entries=entries, events=events, bytes=freed)
 
     async def _sweep_documents(self, before: float) -> int:
+        removed, after = 0, ""
+        while page := await self._store.heads(after=after, limit=PAGE):
+            after = page[-1].document
+            for head in page:
+                removed += await self._sweep_document(head, before)
+        return removed
+
+    async def _sweep_document(self, head: Head, before: float) -> int:
         removed = 0
-        for head in await self._store.heads():
-            if head.edits and head.thinned < head.snapshot:
-                begin = await self._rebase(head, before)
-                if begin is not None:
-                    thin = partial(self._store.thin, head.document, before, until=begin)
-                    removed += await _all_of(thin)
+        while head.edits > removed and head.thinned < head.snapshot:
+            begin = await self._rebase(head, before)
+            if begin is None:
+                break
+            thin = partial(self._store.thin, head.document, before, until=begin)
+            if not (step := await _all_of(thin)):
+                break
+            removed += step
+            head = replace(head, thinned=begin)
         return removed
 
     async def _rebase(self, head: Head, before: float) -> Position | None:
@@ -131,8 +145,9 @@ class Retention:
         return cut.position
 
     async def _cut(self, head: Head, before: float) -> EntryInfo | None:
-        """Find the last entry that goes: all up to it are older, and in the snapshot."""
+        """Find the last entry that goes now: all up to it are older, and in the snapshot."""
         horizon, cut = to_milliseconds(before), None
+        entries = size = 0
         after, limit = head.thinned, 1
         while True:
             page = await self._store.history(head.document, after, limit)
@@ -140,6 +155,9 @@ class Retention:
                 if each.position > head.snapshot or to_milliseconds(each.received_at) >= horizon:
                     return cut
                 cut = each
+                entries, size = entries + 1, size + each.size
+                if entries >= MOST_ENTRIES or size >= MOST_BYTES:
+                    return cut
             if page.next is None:
                 return cut
             after, limit = page.next, ENTRIES

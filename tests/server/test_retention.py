@@ -31,6 +31,7 @@ from persistence.store import (
 from sync.core.content import content
 from sync.core.replay import replay
 from sync.core.snapshot import TakenSnapshot
+from sync.server import retention
 from sync.server.retention import Keep, Retention
 from tests.server.parts import DISK_FULL, TroubledStore, eventually
 
@@ -105,8 +106,16 @@ async def retained(store: Store) -> None:
     await Retention(store, Keep(HOUR))._sweep(time.time())
 
 
-@pytest.mark.parametrize("count", [6, 60])  # read here, and in a worker
-async def test_what_is_left_of_a_history_is_what_it_was(tmp_path: Path, count: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "steps"),
+    [(6, {}), (60, {}), (12, {"MOST_ENTRIES": 4}), (7, {"MOST_BYTES": 1})],
+    ids=["here", "in a worker", "four at a time", "one at a time"],
+)
+async def test_what_is_left_of_a_history_is_what_it_was(
+    tmp_path: Path, count: int, steps: dict[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, most in steps.items():
+        monkeypatch.setattr(retention, name, most)
     updates = typed(count)
     old, covered = count // 2, count - 1
     for store in (MemoryStore(), await opened(tmp_path)):
@@ -131,6 +140,29 @@ async def test_what_is_left_of_a_history_is_what_it_was(tmp_path: Path, count: i
         await retained(store)
         assert text_of(await store.past("a", old)) == before[old]
         await store.close()
+
+
+async def test_a_long_history_is_not_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retention, "MOST_ENTRIES", 4)
+    store, updates = Reading(), typed(12)
+    await store.append([edit("a", 2 * HOUR)._replace(update=update) for update in updates])
+    await store.compact(whole("a", 12, updates))
+    await retained(store)
+    assert await edits_left(store) == {"a": 0}
+    assert store.read == [4, 4]
+
+
+class Reading(MemoryStore):
+    """It notes how many entries of pasts were read at once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.read: list[int] = []
+
+    async def past(self, document: str, position: int | None = None) -> Past:
+        past = await super().past(document, position)
+        self.read.append(len(past.entries))
+        return past
 
 
 async def opened(folder: Path) -> SqliteStore:
