@@ -45,6 +45,12 @@ class Service:
         self._client = client
         self._token = token
 
+    async def process(self) -> int | None:
+        """The id of its process, where it is. Raises ServiceError."""
+        with _translated(self.url):
+            told = _checked(await self._client.get("/healthz"), self.url).json()
+            return told.get("process") if isinstance(told, dict) else None
+
     async def get(self, *path: str, **params: Any) -> Any:
         """What is at a path below ``/api/v1/``. Raises ServiceError."""
         return await self._ask("GET", path, params=params)
@@ -168,6 +174,8 @@ def service_url(settings: Settings) -> str:
             options.usage_error("with port 0 nobody knows where the service is: give its --url")
         scheme = "https" if settings.tls_cert else "http"
         return f"{scheme}://{_reachable(settings.host)}:{settings.port}"
+    if "@" in url:  # errors would tell the password
+        options.usage_error("--url: an address has no user or password; there is --token")
     if not url.startswith(("http://", "https://")):
         options.usage_error(f"--url {url}: expected an address such as http://127.0.0.1:3001")
     return url.rstrip("/")
@@ -184,8 +192,10 @@ def token_source(settings: Settings) -> Callable[[], str]:
 
     Ends the command with exit code 2 where there is neither.
     """
-    if settings.token is not None:
-        return settings.token.get_secret_value
+    if settings.token and (given := settings.token.get_secret_value().strip()):
+        if not given.isascii() or not given.isprintable():
+            options.usage_error("--token: this is no token")  # errors of httpx would quote it
+        return lambda: given
     if settings.jwt_secret is None:
         options.usage_error(_AUTHORISE)
     secret = settings.jwt_secret.get_secret_value()

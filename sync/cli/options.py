@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -104,6 +103,8 @@ def _database_setting(config: Path | None) -> object:
     file = config or Path("draftsync.toml")
     if config is None and not file.is_file():
         return DEFAULT_DATABASE
+    import tomllib  # it brings patterns of its own, and most have no such file
+
     return tomllib.loads(file.read_text("utf-8")).get("database", DEFAULT_DATABASE)
 
 

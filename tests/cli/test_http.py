@@ -54,12 +54,22 @@ def test_where_the_service_is(settings: dict[str, Any], url: str | None, expecte
 
 
 @pytest.mark.parametrize(
-    ("settings", "url"), [({"port": 0}, None), ({}, "drafts.example.org"), ({}, "ws://x")]
+    ("settings", "url"),
+    [
+        ({"port": 0}, None),
+        ({}, "drafts.example.org"),
+        ({}, "ws://x"),
+        ({}, "http://root:hunter2@x"),
+        ({}, "root:hunter2@x"),
+    ],
 )
-def test_what_is_no_address(settings: dict[str, Any], url: str | None) -> None:
+def test_what_is_no_address(
+    settings: dict[str, Any], url: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
     with pytest.raises(typer.Exit) as error:
         service_url(given(**settings, url=url))
     assert error.value.exit_code == 2
+    assert "hunter2" not in capsys.readouterr().err
 
 
 async def test_an_administrators_token_is_made_with_the_secret() -> None:
@@ -72,9 +82,12 @@ async def test_an_administrators_token_is_made_with_the_secret() -> None:
 
 def test_a_token_that_was_given_is_taken() -> None:
     assert token_source(given(jwt_secret=SECRET, token="mine"))() == "mine"
+    assert token_source(given(token="of-a-file\n"))() == "of-a-file"
 
 
-@pytest.mark.parametrize("settings", [{}, {"jwt_secret": "short"}])
+@pytest.mark.parametrize(
+    "settings", [{}, {"token": ""}, {"jwt_secret": "short"}, {"token": "short\nX: y"}]
+)
 def test_no_token_can_be_had(settings: dict[str, Any], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(typer.Exit) as error:
         token_source(given(**settings))
