@@ -36,7 +36,11 @@ class StoreUnavailable(StoreError):
 
 
 class StoreInUse(StoreError):
-    """Another process has this database open for writing."""
+    """Another process has this database open for writing: ``process``, where it says so."""
+
+    def __init__(self, text: str, process: int | None = None) -> None:
+        super().__init__(text)
+        self.process = process
 
 
 class StoreTooNew(StoreError):

@@ -34,7 +34,8 @@ class WriterLock:
         except BlockingIOError:
             owner = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
             raise StoreInUse(
-                f"the database {database} is open for writing in process {owner or 'unknown'}"
+                f"the database {database} is open for writing in process {owner or 'unknown'}",
+                int(owner) if owner.isdecimal() else None,
             ) from None
         os.ftruncate(self._descriptor, 0)
         os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)

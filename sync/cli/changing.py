@@ -32,9 +32,9 @@ def change(
     """Carry out a change, or end with exit code 1 and why it cannot be.
 
     With ``--url`` the service there does it; else whoever can have the writer's lock does it here,
-    and where a service has it, that service. Unless ``make``, a database that is not there is none
-    to be made, and one of an older draftsync none to be brought to a new version. ``through`` may
-    say in words why no service does it.
+    and where a service has it, that service and no other. Unless ``make``, a database that is not
+    there is none to be made, and one of an older draftsync none to be brought to a new version.
+    ``through`` may say in words why no service does it.
     """
     try:
         return anyio.run(_change, settings, directly, through, make)
@@ -47,7 +47,7 @@ def change(
 async def _change(
     settings: Settings, directly: Directly[_R], through: Through[_R] | str, make: bool
 ) -> _R:
-    in_use = ""
+    in_use: StoreInUse | None = None
     if settings.url is None:
         try:
             if not make:
@@ -56,11 +56,17 @@ async def _change(
             async with compose.open_store(settings) as store:
                 return await directly(store)
         except StoreInUse as error:
-            in_use = f"{error}; but "
+            in_use = error
+    told = f"{in_use}; but " if in_use else ""
     if isinstance(through, str):
-        raise ServiceError(in_use + through)
+        raise ServiceError(told + through)
     try:
         async with open_service(service_url(settings), token_source(settings)) as service:
+            if in_use is not None and in_use.process != await service.process():
+                raise ServiceError(
+                    f"{told}the service at {service.url} is another one, with a database of its "
+                    "own: give the address of the one that is meant with --url"
+                )
             return await through(service)
     except Unreachable as error:
-        raise ServiceError(f"{in_use}{error}") from error
+        raise ServiceError(f"{told}{error}") from error

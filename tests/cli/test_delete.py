@@ -137,6 +137,29 @@ def command(*arguments: str, **environment: str) -> subprocess.CompletedProcess[
     )
 
 
+async def test_by_no_service_of_another_database(tmp_path: Path) -> None:
+    """Where the address of the settings is that of another service, nothing is done by it."""
+    async with (
+        ServiceProcess(tmp_path / "meant.db") as meant,
+        ServiceProcess(tmp_path / "other.db") as other,
+    ):
+        for service in (meant, other):
+            async with connect(service.sync_url, "notes/x", service.token()) as alice:
+                await alice.synced()
+                await alice.put("q", 1)
+                await alice.saved()
+        delete = partial(
+            command, "docs", "delete", "notes/x", "--yes", "--database", str(meant.database),
+            DRAFTSYNC_JWT_SECRET=SECRET, DRAFTSYNC_PORT=str(other.port),
+        )  # fmt: skip
+        done = await anyio.to_thread.run_sync(delete)
+        assert done.returncode == 1
+        assert f"in process {meant.pid}; but the service at http" in done.stderr
+        assert "is another one" in done.stderr
+    for each in ("meant.db", "other.db"):
+        assert await anyio.to_thread.run_sync(deletions, tmp_path / each) == []
+
+
 async def test_by_the_service_where_one_runs(tmp_path: Path) -> None:
     """Who has the document open is told, and nobody opens it until it is brought back."""
     database = tmp_path / "live.db"

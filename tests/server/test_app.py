@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import AsyncIterator
 
@@ -201,7 +202,7 @@ async def test_a_refused_origin_is_told_in_problem_details() -> None:
 
 async def test_health_without_a_token(service: Running) -> None:
     async with httpx.AsyncClient(base_url=service.url) as http:
-        assert (await http.get("/healthz")).json() == {"status": "ok"}
+        assert (await http.get("/healthz")).json() == {"status": "ok", "process": os.getpid()}
         assert (await http.get("/readyz")).json() == {"status": "ready"}
         assert (await http.get("/openapi.json")).json()["info"]["title"] == "draftsync"
         assert (await http.get("/nothing")).status_code == 404

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from typing import Literal
 
 from fastapi import APIRouter
 from fastapi.responses import JSONResponse
+from pydantic import Field
 
 from sync.server.api.context import Parts
 from sync.server.api.resources import Resource
@@ -17,6 +19,7 @@ class Alive(Resource):
     """The process is alive."""
 
     status: Literal["ok"]
+    process: int = Field(description="Its id: the one that holds the lock beside its database.")
 
 
 class Ready(Resource):
@@ -29,7 +32,7 @@ class Ready(Resource):
 @router.get("/healthz", operation_id="getHealth", summary="Is the process alive?")
 async def healthz() -> Alive:
     """The process is alive."""
-    return Alive(status="ok")
+    return Alive(status="ok", process=os.getpid())
 
 
 @router.get(
