@@ -3,14 +3,19 @@
 anyio forgets a worker that is only starting when its caller is cancelled: the process would stay
 until the service ends. And one that idles may have ended, since the kernel takes those first when
 memory is short. So a worker is woken before it is given work, and nobody is cancelled meanwhile.
+
+A worker reads the service's files when it starts. They may have been replaced since the service
+did; of work that it does not know, it would not read to the end, and answer what was not asked.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import pkgutil
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from types import FunctionType
 from typing import TypeVar, TypeVarTuple, Unpack, cast
 
 import anyio
@@ -43,6 +48,7 @@ async def run_in_worker(function: Callable[[Unpack[_Args]], _R], *args: *_Args) 
     """
     with anyio.CancelScope(shield=True):
         await _wake()
+        await _see_that_it_knows(function, *args)
     return await to_process.run_sync(function, *args, cancellable=True, limiter=_no_limit)
 
 
@@ -54,3 +60,22 @@ async def _wake() -> None:
         return await to_process.run_sync(_step_back, limiter=_no_limit)
     except anyio.BrokenWorkerProcess as error:
         raise OSError("no worker process can be started") from error
+
+
+async def _see_that_it_knows(*work: object) -> None:
+    """Raises OSError where the worker that was woken cannot load the functions of some work."""
+    for name in _names(*work):
+        try:
+            await to_process.run_sync(pkgutil.resolve_name, name, limiter=_no_limit)
+        except Exception as error:
+            raise OSError(
+                f"the files of the service were replaced, restart it: {name} cannot be loaded"
+            ) from error
+
+
+def _names(*work: object) -> Iterator[str]:
+    for each in work:
+        if isinstance(each, partial):
+            yield from _names(each.func, *each.args)
+        elif isinstance(each, FunctionType):
+            yield f"{each.__module__}:{each.__qualname__}"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -55,6 +57,20 @@ async def test_those_at_work_at_once_are_as_many() -> None:
         before = children()
         await eventually(lambda: len(children() - before) == 3)
         tasks.cancel_scope.cancel()
+
+
+def gone(_given: bytes) -> None:
+    """What the service has, and its new files do not."""
+
+
+async def test_the_files_of_the_service_were_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of work it does not know a worker would read the beginning, and take the rest for more."""
+    monkeypatch.setattr(gone, "__qualname__", "renamed")
+    monkeypatch.setattr(sys.modules[__name__], "renamed", gone, raising=False)
+    for work in (gone, partial(gone), partial(map, gone)):
+        with pytest.raises(OSError, match="were replaced"):
+            await run_in_worker(work, b"." * 1_000_000)
+    assert await run_in_worker(divmod, 7, 2) == (3, 1)
 
 
 async def test_none_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
