@@ -140,7 +140,7 @@ async def test_a_bug_is_1011_and_costs_one_connection(
     async with connect(service.sync_url, "drafts/1", token_for()) as alice:
         await alice.synced()
         with monkeypatch.context() as patch:
-            patch.setattr("sync.server.hub.decode", lambda frame: 1 / len(frame[:0]))
+            patch.setattr("sync.server.intake.decode", lambda frame: 1 / len(frame[:0]))
             async with connect(service.sync_url, "drafts/1", token_for()) as bob:
                 assert (await bob.ended()).code == 1011
         await alice.put("q", 1)
