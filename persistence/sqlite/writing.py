@@ -37,6 +37,7 @@ from persistence.sqlite.register import Register
 from persistence.sqlite.rows import (
     ENTRY_COLUMNS,
     TALLY_COLUMNS,
+    Tally,
     tally_row,
 )
 from persistence.sqlite.session_rows import LOG_COLUMNS, log_row
@@ -87,6 +88,15 @@ class _Opened(NamedTuple):
     connection: sqlite3.Connection
     ledger: Ledger
     register: Register
+
+
+@dataclass(slots=True)
+class _Rewriting:
+    """A document, and what is left of it when it was written anew; None: it stays as it is."""
+
+    connection: sqlite3.Connection
+    tally: Tally | None  # as it was; None: it was never written
+    left: Tally | None = None
 
 
 class FileWriter:
@@ -141,43 +151,28 @@ class FileWriter:
 
     def compact(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; see :meth:`persistence.store.Store.compact`."""
-        with translated(self.path):
-            connection, ledger, _ = self._ready()
-            tally = ledger.document(snapshot.document)
-            with self._transaction(connection):
-                changed = snapshots.keep(connection, tally, snapshot)
-                if changed is not None:
-                    _write_tallies(connection, tally_row(changed), ledger.last)
-            if changed is not None:
-                ledger.rewritten(changed)
-                self._log_pages += len(snapshot.update) // _PAGE + 1
+        with self._rewriting(snapshot.document) as it:
+            it.left = snapshots.keep(it.connection, it.tally, snapshot)
+        if it.left is not None:
+            self._log_pages += len(snapshot.update) // _PAGE + 1
 
     def thin(self, document: str, before: float, until: int | None = None) -> int:
         """Remove old history; see :meth:`persistence.store.Store.thin`."""
         horizon = to_milliseconds(before)
-        with translated(self.path):
-            connection, ledger, _ = self._ready()
-            tally = ledger.document(document)
-            if tally is None or not tally.snapshot:
-                return 0
-            with self._transaction(connection):
-                left, removed = thinning.thin(connection, tally, horizon, until)
-                if removed:
-                    _write_tallies(connection, tally_row(left), ledger.last)
-            if removed:
-                ledger.rewritten(left)
-                self._log_pages += removed // 32  # rows in a page
-            return removed
+        removed = 0
+        with self._rewriting(document) as it:
+            if it.tally is not None:
+                left, removed = thinning.thin(it.connection, it.tally, horizon, until)
+                it.left = left if removed else None
+        self._log_pages += removed // 32  # rows in a page
+        return removed
 
     def rebase(self, base: Snapshot) -> None:
         """Keep a base; see :meth:`persistence.store.Store.rebase`."""
-        with translated(self.path):
-            connection, ledger, _ = self._ready()
-            tally = ledger.document(base.document)
-            with self._transaction(connection):
-                kept = snapshots.rebase(connection, tally, base)
-            if kept:
-                self._log_pages += len(base.update) // _PAGE + 1
+        with self._rewriting(base.document) as it:
+            kept = snapshots.rebase(it.connection, it.tally, base)
+        if kept:
+            self._log_pages += len(base.update) // _PAGE + 1
 
     # Deleting and revoking
 
@@ -185,59 +180,42 @@ class FileWriter:
         """Mark a document as deleted; see :meth:`persistence.store.Store.delete`."""
         check_name(deletion.document)
         deletion.by.encode()  # UnicodeEncodeError is a ValueError
-        with translated(self.path):
-            connection, _, _ = self._ready()
-            with self._transaction(connection):
-                deleted = deletions.delete(connection, deletion)
-            self._log_pages += 1
-            return deleted
+        with self._writing() as connection:
+            deleted = deletions.delete(connection, deletion)
+        self._log_pages += 1
+        return deleted
 
     def undelete(self, document: str) -> bool:
         """Bring a document back; see :meth:`persistence.store.Store.undelete`."""
-        with translated(self.path):
-            connection, ledger, _ = self._ready()
-            tally = ledger.document(document)
-            empty = None
-            with self._transaction(connection):
-                deleted = deletions.find(connection, document)
-                if deleted is not None and deleted.purged and tally is not None:
-                    empty = deletions.purge_all(connection, tally)
-                    _write_tallies(connection, tally_row(empty), ledger.last)
-                deletions.forget(connection, document)
-            if empty is not None:
-                ledger.rewritten(empty)
-            self._log_pages += 1
-            return deleted is not None
+        with self._rewriting(document) as it:
+            deleted = deletions.find(it.connection, document)
+            if deleted is not None and deleted.purged and it.tally is not None:
+                it.left = deletions.purge_all(it.connection, it.tally)
+            deletions.forget(it.connection, document)
+        self._log_pages += 1
+        return deleted is not None
 
     def purge(self, document: str) -> int:
         """Remove a deleted document; see :meth:`persistence.store.Store.purge`."""
-        with translated(self.path):
-            connection, ledger, _ = self._ready()
-            tally = ledger.document(document)
-            removed, left = 0, None
-            with self._transaction(connection):
-                deleted = deletions.find(connection, document)
-                if deleted is None:
-                    raise not_deleted(document)
-                if not deleted.purged:
-                    deletions.begin_purge(connection, deleted)
-                if tally is not None:
-                    left, removed = deletions.purge_some(connection, tally)
-                    if removed:
-                        _write_tallies(connection, tally_row(left), ledger.last)
-            if left is not None and removed:
-                ledger.rewritten(left)
-            self._log_pages += removed // 32 + 1  # rows in a page
-            return removed
+        removed = 0
+        with self._rewriting(document) as it:
+            deleted = deletions.find(it.connection, document)
+            if deleted is None:
+                raise not_deleted(document)
+            if not deleted.purged:
+                deletions.begin_purge(it.connection, deleted)
+            if it.tally is not None:
+                left, removed = deletions.purge_some(it.connection, it.tally)
+                it.left = left if removed else None
+        self._log_pages += removed // 32 + 1  # rows in a page
+        return removed
 
     def revoke(self, revocation: Revocation) -> None:
         """Keep a revocation; see :meth:`persistence.store.Store.revoke`."""
         check_revocation(revocation)
-        with translated(self.path):
-            connection, _, _ = self._ready()
-            with self._transaction(connection):
-                revocations.revoke(connection, revocation)
-            self._log_pages += 1
+        with self._writing() as connection:
+            revocations.revoke(connection, revocation)
+        self._log_pages += 1
 
     # Space
 
@@ -346,6 +324,27 @@ class FileWriter:
                 self._lock.release()
 
     # One transaction
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """One that nothing which is known by heart has to do with."""
+        with translated(self.path):
+            connection = self._ready().connection
+            with self._transaction(connection):
+                yield connection
+
+    @contextmanager
+    def _rewriting(self, document: str) -> Iterator[_Rewriting]:
+        """One in which what is left of a document is written, and then known."""
+        with translated(self.path):
+            connection, ledger, _ = self._ready()
+            it = _Rewriting(connection, ledger.document(document))
+            with self._transaction(connection):
+                yield it
+                if it.left is not None:
+                    _write_tallies(connection, tally_row(it.left), ledger.last)
+            if it.left is not None:
+                ledger.rewritten(it.left)
 
     @contextmanager
     def _transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
