@@ -537,7 +537,6 @@ async def test_final_verdicts_are_held_back(
     began = time.monotonic()
     async with talking(service, "nonsense") as talk:
         await talk.hear()
-        assert time.monotonic() - began < 0.35
         await talk.closed()
     assert time.monotonic() - began >= 0.39
 
@@ -587,12 +586,17 @@ async def test_a_token_expires(service: Running) -> None:
 
 
 async def test_a_token_is_renewed(service: Running) -> None:
-    async with talking(service, member_token(ttl=1.0)) as talk:
+    async with talking(service, member_token(ttl=60)) as talk:
         await talk.subscribe()
+        [connection] = the_hub()._connections.values()
+        first = connection.expiry
         await talk.send(type="token", token=member_token(ttl=3600))
         renewed = await talk.wait_for("token")
         assert renewed["expires"].endswith("Z")
-        await anyio.sleep(1.3)
+        assert first is not None
+        assert first.cancelled()
+        assert connection.expiry is not None
+        assert connection.expiry.when() - anyio.current_time() > 3_000
         await talk.publish()
 
 
