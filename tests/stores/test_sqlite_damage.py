@@ -13,7 +13,16 @@ import pytest
 
 from persistence.sqlite.reading import FileReader
 from persistence.sqlite.writing import FileWriter
-from persistence.store import Damage, Edit, Position, StoredDocument, StoreError, StoreUnavailable
+from persistence.store import (
+    Damage,
+    Deletion,
+    Edit,
+    Head,
+    Position,
+    StoredDocument,
+    StoreError,
+    StoreUnavailable,
+)
 from tests.stores.support import LATER, NOON, edit, snapshot
 
 SEED = 20_261_122
@@ -457,6 +466,29 @@ def test_positions_are_never_given_twice_though_rows_are_deleted(database: Path)
     with raw_connection(database) as raw:
         raw.execute("DELETE FROM entries WHERE position > 100")
     assert _next_position(database) == ROWS + 1
+
+
+def test_pages_of_the_list_miss_and_repeat_nothing_where_copies_of_names_are_damaged(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.sqlite.queries._FEW", 1)
+    with closing(FileWriter(database)) as writer:
+        writer.open()
+        writer.append(tuple(edit(name) for name in "abcdefghijklm"))
+        for purged in "bc":
+            writer.delete(Deletion(purged, "root", NOON))
+            while writer.purge(purged):
+                pass
+    with raw_connection(database) as raw, closing(FileReader(database)) as reader:
+        listed = reader.heads("")
+        raw.execute("DELETE FROM ids WHERE name IN ('b', 'c', 'd', 'i')")
+        raw.execute("DELETE FROM names WHERE name IN ('e', 'f', 'g', 'm')")
+        raw.execute("UPDATE ids SET checksum = x'00' WHERE name IN ('j', 'k', 'l')")
+        for limit in (1, 2, 3, 5):
+            found: list[Head] = []
+            while page := reader.heads("", found[-1].document if found else "", limit):
+                found += page
+            assert found == listed
 
 
 @pytest.mark.parametrize("key", ["last_position"])
