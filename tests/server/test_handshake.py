@@ -230,9 +230,9 @@ def test_no_head_takes_long(line: bytes) -> None:
     """A pattern that tried every number of blanks took 2.2 s for 16 KiB of them."""
     head = lines(*PLAIN, line)
     assert len(head) < MAX_HEAD
-    began = time.perf_counter()
+    began = time.thread_time()
     read_upgrade(head)
-    assert time.perf_counter() - began < 0.25
+    assert time.thread_time() - began < 0.25
 
 
 def test_the_answer_is_that_of_the_rfc() -> None:

@@ -502,16 +502,16 @@ async def test_a_large_draft_is_read_in_another_process(
 
 
 class Longest:
-    """How long the loop did not get to us, at most."""
+    """How long the loop worked before it got to us, at most: in CPU time, not by the clock."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     async def run(self) -> None:
         while True:
-            began = time.perf_counter()
+            began = time.thread_time()
             await anyio.sleep(0.001)
-            self.seconds = max(self.seconds, time.perf_counter() - began)
+            self.seconds = max(self.seconds, time.thread_time() - began)
 
 
 async def test_a_draft_that_takes_too_long_in_that_process(
@@ -752,10 +752,10 @@ async def test_what_a_session_of_20_members_and_50_cases_costs(
         )
         await watch.settled()
         changed, _ = await timed(watch, live)
-        began = time.perf_counter()
+        began = time.thread_time()
         for _ in range(100):
             watch.board.version(live)
-        version = (time.perf_counter() - began) / 100
+        version = (time.thread_time() - began) / 100
     assert all(share == 0.25 for share in shares(told, "case-0").values())
     assert len(shares(told, "case-0")) == 19
     with capsys.disabled():
@@ -772,6 +772,6 @@ async def timed(watch: Watch, live: LiveSession) -> tuple[float, dict[str, Any]]
     for shelf in watch.board._shelves.values():
         shelf.seconds = 0.0  # or it is good for a while
     await anyio.lowlevel.checkpoint()
-    began = time.perf_counter()
+    began = time.thread_time()
     told = await watch.board.status(live)
-    return time.perf_counter() - began, told
+    return time.thread_time() - began, told
