@@ -78,7 +78,7 @@ async def list_edits(
     if after is None:
         return JSONResponse({"edits": [], "next": last})
     entries = await in_time(store.tail(after, prefix, limit))
-    following = entries[-1].position if entries else max(after, last)
+    following = entries[-1].position if entries else last
     return JSONResponse({"edits": [_edit_json(each) for each in entries], "next": following})
 
 
