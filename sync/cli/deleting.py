@@ -74,7 +74,7 @@ def _ask(documents: Sequence[str], *, purge: bool) -> None:
     if not sys.stdin.isatty():
         options.usage_error(f"to delete {what} without being asked, give --yes")
     ever = " for ever, with all history" if purge else ""
-    if not typer.confirm(f"Delete {what}{ever}?", err=True):
+    if not typer.confirm(screen.printable(f"Delete {what}{ever}?"), err=True):
         options.failed("nothing was deleted")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -10,7 +11,6 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from persistence.sqlite import checkup, repair
@@ -24,6 +24,8 @@ from sync.server.deep_stack import run_deep
 
 _MOST_SHOWN = 20
 """Findings of one kind that the screen shows; ``--json`` has all."""
+
+_WORST_FIRST: tuple[Severity, ...] = ("damage", "warning")
 
 _COLOURS: dict[Severity, str] = {"damage": "bold red", "warning": "yellow", "info": "dim"}
 
@@ -239,8 +241,10 @@ def _show(path: Path, report: checkup.Report, repaired: Sequence[Finding]) -> No
             screen.show(Text(severity, _COLOURS[severity]))
             _show_findings(findings)
     damage = sum(finding.severity == "damage" for finding in report.findings)
-    screen.show(Text(f"{some(damage, 'damage', 'damages')} found", "bold red") if damage else
-                Text("no damage found", "bold green"))  # fmt: skip
+    if damage:
+        screen.show(Text(f"{some(damage, 'damage', 'damages')} found", "bold red"))
+    else:
+        screen.show(Text("no damage found", "bold green"))
 
 
 def _show_findings(findings: Iterable[Finding]) -> None:
@@ -260,26 +264,29 @@ def _show_findings(findings: Iterable[Finding]) -> None:
 
 
 def _verified_json(chosen: Sequence[str], report: checkup.Report) -> dict[str, object]:
+    findings = _by_document(report)
     return {
         "damaged": report.damaged,
         "documents": [
-            {"name": name, "findings": [each.to_json() for each in _of(name, report)]}
+            {"name": name, "findings": [each.to_json() for each in findings[name]]}
             for name in chosen
         ],
     }
 
 
 def _show_verified(chosen: Sequence[str], report: checkup.Report) -> None:
-    table: Table = screen.table("document", "state", "found")
+    grid = screen.Grid("document", "state", "found", whole=("state",))
+    findings = _by_document(report)
     for name in chosen:
-        findings = _of(name, report)
-        worst = "damage" if any(each.severity == "damage" for each in findings) else (
-            "warning" if any(each.severity == "warning" for each in findings) else "sound"
-        )  # fmt: skip
-        said = "; ".join(each.text.removeprefix(f"{name}: ") for each in findings)
-        table.add_row(screen.safe(name), worst, screen.safe(said))
-    screen.show(table)
+        severities = {each.severity for each in findings[name]}
+        worst = next((each for each in _WORST_FIRST if each in severities), "sound")
+        said = "; ".join(each.text.removeprefix(f"{name}: ") for each in findings[name])
+        grid.add(name, worst, said)
+    screen.page(grid)
 
 
-def _of(name: str, report: checkup.Report) -> list[Finding]:
-    return [each for each in report.findings if each.document == name]
+def _by_document(report: checkup.Report) -> defaultdict[str | None, list[Finding]]:
+    found = defaultdict[str | None, list[Finding]](list)
+    for each in report.findings:
+        found[each.document].append(each)
+    return found

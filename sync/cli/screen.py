@@ -6,6 +6,7 @@ import json
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
 from datetime import UTC, datetime
@@ -122,11 +123,13 @@ class Grid:
     def lines(self) -> list[str]:
         """For a pipe."""
         rows = [self.columns, *self.rows]
-        widths = [max(map(len, cells)) for cells in zip(*rows, strict=True)]
+        widths = [max(map(_width, cells)) for cells in zip(*rows, strict=True)]
         right = [column in self.right for column in self.columns]
         return [
             " ".join(
-                cell.rjust(width) if number else cell.ljust(width)
+                " " * (width - _width(cell)) + cell
+                if number
+                else cell + " " * (width - _width(cell))
                 for cell, width, number in zip(row, widths, right, strict=True)
             ).rstrip()
             for row in rows
@@ -138,6 +141,14 @@ class Grid:
         for row in self.rows:
             made.add_row(*map(safe, row))
         return made
+
+
+def _width(text: str) -> int:
+    """Columns of a terminal that a text takes: ideographs take two, accents none."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide - sum(map(bool, map(unicodedata.combining, text)))
 
 
 Line = tuple[tuple[str, str], ...]

@@ -113,3 +113,10 @@ def test_a_console_does_nothing_that_a_text_says() -> None:
     assert "\x1b[1m" in out.getvalue()  # ours are carried out
     plain = out.getvalue().replace("\x1b[", "")
     assert not CONTROLS & set(plain)
+
+
+def test_columns_of_all_letters_stand_below_each_other() -> None:
+    grid = screen.Grid("name", "n", "what", right=("n",))
+    grid.add("汉字", "1", "wide")
+    grid.add("cafe\u0301", "10", "an accent of its own")
+    assert grid.lines() == ["name  n what", "汉字  1 wide", "cafe\u0301 10 an accent of its own"]
