@@ -18,12 +18,13 @@ from anyio import from_thread
 
 from persistence.store import HistoryRemoved, Past, Position, Reader, StoredEvent, StoredSession
 from sync.cli import options, screen
-from sync.cli.docs.asked import checked_name, complete_names, form_of
+from sync.cli.docs.asked import checked_name, complete_names, form_of, newest
 from sync.cli.export_target import Target, whole_file
 from sync.cli.progress import Report, bar
 from sync.cli.reading import look
 from sync.core.errors import NativeFailure
 from sync.core.events import iso
+from sync.core.names import DocumentName
 from sync.core.session import session_of
 from sync.forms.definition import FormDefinition
 from sync.forms.draft import view
@@ -158,36 +159,33 @@ class _Export:
     async def json(self, reader: Reader) -> None:
         """An array of documents, written one after the other."""
         separator = b"[\n"
-        async for past in self._pasts(reader):
-            form = await self._form(reader, past.document)
-            if (now := self._read(past, partial(state, past))) is not None:
-                await self._write(separator + _json(now, form))
-                separator = b",\n"
+        async for now in self._states(reader):
+            form = await self._form(reader, now.document)
+            await self._write(separator + _json(now, form))
+            separator = b",\n"
         await self._write(b"\n]\n" if separator == b",\n" else b"[]\n")
 
     async def csv(self, reader: Reader) -> None:
         """A line for each rating, below a header (RFC 4180)."""
         await self._write(self._target.encoded(_csv_lines([COLUMNS])))
-        async for past in self._pasts(reader):
-            form = await self._form(reader, past.document)
+        async for name in self._names(reader):
+            past, form = await reader.past(name), await self._form(reader, name)
             if rows := self._read(past, partial(ratings, past, form)):
                 await self._write(self._target.encoded(_csv_lines(rows)))
 
     async def update(self, reader: Reader) -> None:
         """One document, to a file or stdout."""
-        async for past in self._pasts(reader):
-            if (now := self._read(past, partial(state, past))) is not None:
-                await self._write(now.update)
+        async for now in self._states(reader):
+            await self._write(now.update)
 
     async def _write(self, data: bytes) -> None:
         await _off(partial(self._file.write, data))
 
     async def updates(self, reader: Reader) -> None:
         """Each document to a file of its own."""
-        async for past in self._pasts(reader):
-            if (now := self._read(past, partial(state, past))) is not None:
-                path = self._target.folder_file(past.document)
-                await _off(partial(self._write_to, path, now.update))
+        async for now in self._states(reader):
+            path = self._target.folder_file(now.document)
+            await _off(partial(self._write_to, path, now.update))
 
     def _write_to(self, path: Path, update: bytes) -> None:
         if path.exists() and not self._target.force:
@@ -227,11 +225,18 @@ class _Export:
                 lines.write(deletion_line(deletion))
         _archive_sessions(reader, writer)
 
-    async def _pasts(self, reader: Reader) -> AsyncIterator[Past]:
+    async def _states(self, reader: Reader) -> AsyncIterator[State]:
+        """What documents hold, from their snapshots on: of those, damaged history takes nothing."""
+        async for name in self._names(reader):
+            past = await newest(reader, name)
+            if (now := self._read(past, partial(state, past))) is not None:
+                yield now
+
+    async def _names(self, reader: Reader) -> AsyncIterator[DocumentName]:
         names = await self._choice.of(reader)
         for number, name in enumerate(names):
             self._report(number, len(names))
-            yield await reader.past(name)
+            yield DocumentName(name)
 
     async def _form(self, reader: Reader, document: str) -> FormDefinition | None:
         session = session_of(document)

@@ -191,6 +191,19 @@ def test_an_export_that_lacks_what_is_damaged_fails(
     assert target.stat().st_size > 0
 
 
+def test_what_a_snapshot_has_is_exported_though_its_history_is_damaged(
+    run: Run, export: Run, database: Path
+) -> None:
+    whole = export("notes/x").stdout
+    assert run("docs", "compact", "--all", "--database", str(database)).exit_code == 0
+    with closing(sqlite3.connect(database)) as raw:
+        raw.execute("UPDATE entries SET author = author + 1 WHERE position = 7")
+        raw.commit()
+    result = export("notes/x")
+    assert (result.exit_code, result.stdout, result.stderr) == (0, whole, "")
+    assert export("notes/x", "--format", "csv").exit_code == 1  # who set what is history
+
+
 def test_a_pipe_is_written_to_and_not_replaced(export: Run, tmp_path: Path) -> None:
     pipe, told = tmp_path / "pipe", list[bytes]()
     os.mkfifo(pipe)
