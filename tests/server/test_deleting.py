@@ -79,6 +79,25 @@ async def test_what_was_taken_is_said_to_be_saved_before_the_end() -> None:
     assert await stored_answers(store) == {"a": 1}
 
 
+async def test_what_is_asked_for_meanwhile_is_done_when_it_is_over() -> None:
+    store = TroubledStore()
+    async with open_office(store) as office:
+        alice, bob = await office.join(ALICE), await office.join(BOB)
+        store.hold()
+        await alice.put("a", 1)
+        await bob.sees("a", 1)
+        async with anyio.create_task_group() as tasks:
+            tasks.start_soon(deleting(office).delete, DRAFT, "ada")
+            await eventually(lambda: office.hub.rooms[DRAFT].going)
+            tasks.start_soon(deleting(office).bring_back, DRAFT)
+            await anyio.wait_all_tasks_blocked()
+            store.release()
+        assert await alice.ended() == DELETED
+        assert await store.deletions() == []
+        carol = await office.join(identity("carol"))
+        assert carol.peer.answers == {"a": 1}
+
+
 async def test_nothing_is_taken_once_it_has_begun() -> None:
     store = TroubledStore()
     async with open_office(store) as office, anyio.create_task_group() as tasks:
