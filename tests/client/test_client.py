@@ -14,6 +14,7 @@ from pycrdt import Doc, Map, Text
 
 from sync.client import Denied, DocumentClient, NotSaved, ReadOnly, State, Status
 from tests.client.support import answers, clocks, connected, converged
+from tests.server.parts import eventually
 from tests.support.service import ServiceProcess
 
 
@@ -390,9 +391,7 @@ async def test_nothing_is_left_behind(service: ServiceProcess) -> None:
         client.disconnect()
         client.connect()
         answers(doc)["q1"] = 1
-    await anyio.wait_all_tasks_blocked()
-    assert asyncio.all_tasks() == tasks
-    assert open_sockets() == sockets
+    await eventually(lambda: (asyncio.all_tasks(), open_sockets()) == (tasks, sockets))
     answers(doc)["q2"] = 2  # and the document is nobody's any more
     assert client.status.unsaved == 0
 
@@ -403,9 +402,7 @@ async def test_cancelling_the_block_closes_it(service: ServiceProcess) -> None:
         async with connected(service, "drafts/cancelled", Doc()):
             await anyio.sleep_forever()
     assert scope.cancelled_caught
-    await anyio.wait_all_tasks_blocked()
-    assert asyncio.all_tasks() == tasks
-    assert open_sockets() == sockets
+    await eventually(lambda: (asyncio.all_tasks(), open_sockets()) == (tasks, sockets))
 
 
 async def test_an_error_of_the_block_comes_out_as_itself(service: ServiceProcess) -> None:

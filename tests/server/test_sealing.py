@@ -276,6 +276,7 @@ async def test_a_stop_ends_though_others_type_all_the_time() -> None:
             tasks.start_soon(type_on, number, client)
         eve = await house.office.join(EVE, SHARED)
         await eve.put("q", 1)
+        await eve.received()
         with anyio.fail_after(10):
             await house.stop()
         assert await eve.ended() == SEALED
