@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -61,9 +62,8 @@ def test_who_is_no_administrator_is_told(service: Service, people: People) -> No
     field.fill(service.token("lena"))
     sign_in.click()
     expect(trouble).to_contain_text("it is Lena's, who is no administrator")
-    short = service.token("admin", ttl=1)
-    page.wait_for_timeout(1_100)  # it has to end: no token is made that has ended
-    field.fill(short)
+    field.fill(service.token("admin", ttl=60))
+    page.clock.set_system_time(time.time() + 90)
     sign_in.click()
     expect(trouble).to_contain_text("This token expired at")
     field.fill(service.token("admin")[:-4] + "AAAA")
@@ -103,11 +103,15 @@ def test_the_end_of_a_token_asks_for_another_and_goes_on_there(
     admin = people("admin")
     admin.expect("status of 401")
     page = admin.page
-    token = service.token("admin", ttl=3)
+    page.clock.install()
+    token = service.token("admin", ttl=200)
     page.goto(f"{admin.network.url}/console#token={token}&view=sessions/{session}")
     expect(page.get_by_role("heading", level=1)).to_contain_text("Autumn release")
+    page.clock.run_for(1_000)
     expect(page.get_by_text(re.compile("token ends in"))).to_be_visible()
+    page.clock.fast_forward(200_000)
     expect(page.get_by_role("alert")).to_contain_text("Your token has expired")
+    expect(page.get_by_label("Token", exact=True)).to_be_focused()
     page.get_by_label("Token", exact=True).fill(service.token("admin"))
     page.get_by_role("button", name="Sign in").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("Autumn release")
@@ -151,8 +155,10 @@ def test_the_overview_is_what_the_api_says_and_moves(
 
 
 def test_nothing_is_asked_while_nobody_looks(service: Service, people: People) -> None:
-    console = Console.open(service, people("admin"))
-    page = console.page
+    admin = people("admin")
+    page = admin.page
+    page.clock.install()
+    Console.open(service, admin)
     page.evaluate(
         """() => {
           Object.defineProperty(document, 'hidden', { get: () => window.hiddenNow })
@@ -162,7 +168,7 @@ def test_nothing_is_asked_while_nobody_looks(service: Service, people: People) -
           window.fetch = (...all) => { window.asked += 1; return fetch(...all) }
         }"""
     )
-    page.wait_for_timeout(5_000)  # two rounds would have passed
+    page.clock.run_for(10_000)
     assert page.evaluate("() => window.asked") <= 1
     page.evaluate(
         "() => { window.hiddenNow = false; document.dispatchEvent(new Event('visibilitychange')) }"
@@ -306,6 +312,11 @@ def test_the_slider_goes_through_time(service: Service, people: People, session:
     admin.page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     expect(slider).to_have_attribute("aria-valuetext", re.compile("Edit 2 of 3"))
     expect(tone.locator("ins")).to_have_text("4")
+    admin.page.reload()  # the address is that of the step
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("Edit 2 of 3"))
+    service.edit(name, rates("bob", 5, "tone"))
+    console.button("Newer edits are there: read them").click()
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("Edit 4 of 4"))
     admin.shot("past")
 
 
@@ -330,7 +341,10 @@ def test_blame_and_comparison_name_the_authors(
     differs = console.region("What differs")
     expect(differs.get_by_role("row").filter(has_text="Accuracy")).to_contain_text("5")
     expect(differs.get_by_role("row").filter(has_text="Tone")).to_have_count(0)
-    differs.get_by_label("From").select_option("0")
+    differs.get_by_label("From").select_option("start")
+    expect(differs.get_by_role("row").filter(has_text="Tone")).to_contain_text("nothing")
+    assert console.page.url.endswith("compare?from=start")
+    console.page.reload()
     expect(differs.get_by_role("row").filter(has_text="Tone")).to_contain_text("nothing")
     admin.shot("compare")
 
@@ -382,12 +396,30 @@ def test_deleting_closes_them_and_it_can_be_brought_back(
     console.page.get_by_role("link", name="Past", exact=True).click()
     expect(console.region("Content as of then")).to_contain_text("Accuracy")
     admin.shot("deleted")
+    console.slider.press("Home")
+    console.button("Restore to this point …").click()
+    console.confirm("Restore")
+    expect(console.button("Delete …")).to_be_visible()
+    assert service.fresh(name)["ratings"] == {"alice/accuracy": 2}
+    console.button("Delete …").click()
+    console.confirm("Delete")
     console.go("documents?deleted=true")
     console.page.get_by_role("link", name=name).click()
     console.button("Bring back …").click()
     console.confirm("Bring back")
     expect(console.button("Delete …")).to_be_visible()
-    assert service.fresh(name)["ratings"] == {"alice/accuracy": 5, "bob/tone": 4}
+    assert service.fresh(name)["ratings"] == {"alice/accuracy": 2}
+    console.button("Delete …").click()
+    console.confirm("Delete")
+    console.button("Remove for ever …").click()
+    dialog = console.page.get_by_role("dialog")
+    forever = dialog.get_by_role("button", name="Remove for ever")
+    expect(forever).to_be_disabled()
+    dialog.get_by_label("Type its name").fill(name)
+    admin.shot("purge")
+    console.confirm("Remove for ever")
+    expect(console.page.get_by_role("alert")).to_contain_text("was deleted for ever")
+    expect(console.button("Bring back …")).to_be_hidden()
 
 
 def test_a_document_is_downloaded(

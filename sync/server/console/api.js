@@ -7,7 +7,10 @@
 
 const KEY = 'draftsync-console-token'
 const BASE = '/api/v1'
-const PATIENCE_MS = 15_000
+const PATIENCE_SECONDS = 15
+/** That an answer may take for which the whole history of a document is replayed. */
+export const REPLAY_SECONDS = 60
+const SILENCE_SECONDS = 40 // of a stream, in which a comment comes every 15 s: it is dead
 const AWAY = new Set([502, 503, 504]) // of the service, or of a proxy before it
 
 /** The service refused: `status`, and why in its own words. */
@@ -45,15 +48,16 @@ export const whenSignedOut = (told) => {
 }
 
 /**
- * Ask below /api/v1; answer with the response, whatever 2xx or 304 it is.
- * Throws Refused, Away, and what an aborted signal says.
+ * Ask below /api/v1; answer with the response, whatever 2xx or 304 it is, when all of it is here.
+ * `patience`: seconds that it may take. Throws Refused, Away, and what an aborted signal says.
  */
-export async function ask(path, { method = 'GET', body, headers = {}, signal, as } = {}) {
+export async function ask(path, { method = 'GET', body, headers = {}, signal, as, patience = PATIENCE_SECONDS } = {}) {
   const given = as ?? token.read()
   const sent = { Authorization: `Bearer ${given}`, ...headers }
   if (body !== undefined) sent['Content-Type'] = 'application/json'
-  const late = AbortSignal.timeout(PATIENCE_MS)
+  const late = AbortSignal.timeout(patience * 1_000)
   let answer
+  let content
   try {
     answer = await fetch(BASE + path, {
       method,
@@ -63,12 +67,14 @@ export async function ask(path, { method = 'GET', body, headers = {}, signal, as
       cache: 'no-store',
       credentials: 'omit',
     })
+    content = await answer.blob() // it may die in the middle of an answer
   } catch (error) {
     if (signal?.aborted) throw error
-    throw new Away(late.aborted ? 'it does not answer within 15 s' : 'it cannot be reached')
+    throw new Away(late.aborted ? `it does not answer within ${patience} s` : 'it cannot be reached')
   }
-  if (answer.ok || answer.status === 304) return answer
-  const detail = await told(answer)
+  const whole = new Response(content.size ? content : null, answer)
+  if (answer.ok || answer.status === 304) return whole
+  const detail = await told(whole)
   if (AWAY.has(answer.status)) throw new Away(detail)
   if (answer.status === 401 && as === undefined && token.read() === given) onSignedOut(detail)
   throw new Refused(answer.status, detail)
@@ -87,7 +93,12 @@ async function told(answer) {
 /** The JSON of an answer; null for one without a body. */
 export async function read(path, options) {
   const answer = await ask(path, options)
-  return answer.status === 204 ? null : answer.json()
+  if (answer.status === 204) return null
+  try {
+    return await answer.json()
+  } catch {
+    throw new Away('what answers is not the service') // but a proxy, or a page of a network's
+  }
 }
 
 /** A path of names and numbers: each is encoded, slashes within names too. */
@@ -104,39 +115,47 @@ export function query(values) {
  * message's event name and data. Returns when the stream ends; throws as `ask` does.
  */
 export async function stream(path, take, signal) {
-  const answer = await fetch(BASE + path, {
-    headers: { Authorization: `Bearer ${token.read()}`, Accept: 'text/event-stream' },
-    signal,
-    cache: 'no-store',
-    credentials: 'omit',
-  }).catch((error) => {
-    if (signal.aborted) throw error
-    throw new Away('it cannot be reached')
-  })
-  if (!answer.ok) {
-    const detail = await told(answer)
-    throw AWAY.has(answer.status) ? new Away(detail) : new Refused(answer.status, detail)
+  const silent = new AbortController()
+  let watch
+  const heard = () => {
+    clearTimeout(watch)
+    watch = setTimeout(() => silent.abort(), SILENCE_SECONDS * 1_000)
   }
-  const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
-  let waiting = ''
-  for (;;) {
-    let part
-    try {
-      part = await reader.read()
-    } catch (error) {
-      if (signal.aborted) throw error
-      throw new Away('the connection broke off')
-    }
-    if (part.done) return
-    const messages = (waiting + part.value).split('\n\n')
-    waiting = messages.pop()
-    for (const message of messages) {
-      const fields = Object.fromEntries(
-        message.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]),
-      )
-      if (fields.data) take(fields.event ?? 'message', JSON.parse(fields.data))
-    }
+  const broken = (error) => {
+    throw signal.aborted ? error : new Away('the connection broke off')
   }
+  heard()
+  try {
+    const answer = await fetch(BASE + path, {
+      headers: { Authorization: `Bearer ${token.read()}`, Accept: 'text/event-stream' },
+      signal: AbortSignal.any([signal, silent.signal]),
+      cache: 'no-store',
+      credentials: 'omit',
+    }).catch(broken)
+    if (!answer.ok) {
+      const detail = await told(answer)
+      throw AWAY.has(answer.status) ? new Away(detail) : new Refused(answer.status, detail)
+    }
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader()
+    let waiting = ''
+    for (;;) {
+      const part = await reader.read().catch(broken)
+      if (part.done) return
+      heard()
+      const messages = (waiting + part.value).split('\n\n')
+      waiting = messages.pop()
+      messages.forEach((message) => give(message, take))
+    }
+  } finally {
+    clearTimeout(watch)
+  }
+}
+
+function give(message, take) {
+  const fields = Object.fromEntries(
+    message.split('\n').map((line) => [line.slice(0, line.indexOf(':')), line.slice(line.indexOf(':') + 1).trim()]),
+  )
+  if (fields.data) take(fields.event ?? 'message', JSON.parse(fields.data))
 }
 
 /** Give the reader a file. */

@@ -1,25 +1,29 @@
 /** Who set which field, when, from what; and whom that overruled. */
 
-import { Refused, read } from './api.js'
+import { Away, REPLAY_SECONDS, read } from './api.js'
 import { h, patch } from './dom.js'
 import { capital, duration, integer, shown } from './format.js'
-import { badge, documentPlace, empty, failure, loading, section, time } from './parts.js'
+import { badge, damage, documentPlace, empty, failure, loading, section, time } from './parts.js'
+import { again } from './poll.js'
+
+const PAUSE_SECONDS = 3 // while somebody types: all of the history is read for it
 
 const HEADS = ['Field', 'Value', 'Author', 'When', 'Before', 'Notes']
 
 export function blame({ followed, signal }) {
   const card = section('Who set what', loading('the blame'))
-  const load = async () => {
+  const tell = (...told) => patch(card, h('h2', { id: 'about-who-set-what' }, 'Who set what'), ...told)
+  const load = again(PAUSE_SECONDS, async () => {
     try {
-      const { fields, damaged } = await read(`${followed.path}/blame`, { signal })
-      patch(card, h('h2', { id: 'about-who-set-what' }, 'Who set what'),
-        damaged.length ? h('div', { class: 'problem' }, damaged.map((each) => h('p', {}, each))) : null,
-        fields.length ? table(followed.name, fields) : empty('It holds nothing.'))
+      const { fields, damaged } = await read(`${followed.path}/blame`, { signal, patience: REPLAY_SECONDS })
+      tell(damage(damaged), fields.length ? table(followed.name, fields) : empty('It holds nothing.'))
     } catch (error) {
-      if (!signal.aborted) patch(card, h('h2', { id: 'about-who-set-what' }, 'Who set what'), failure(error instanceof Refused ? error : new Error(`It cannot be read now: ${error.message}`)))
+      if (signal.aborted || error instanceof Away) throw error
+      tell(failure(error))
     }
-  }
+  }, signal)
   followed.addEventListener('news', load, { signal })
+  load()
   return card
 }
 

@@ -25,10 +25,11 @@ export class Samples {
 
 /**
  * A card with a chart. `lines`: `{name, of(sample)}`, at most three. `format` writes a figure;
- * `atLeast` is what the axis reaches at the least, so that noise does not look like a mountain.
+ * `base` is what its units are powers of; `atLeast` is what the axis reaches at the least, so that noise does not look like a mountain.
  */
 export class Chart {
-  constructor({ title, lines, format, atLeast = 1, note }) {
+  constructor({ title, lines, format, atLeast = 1, base = 10, note }) {
+    this.base = base
     this.lines = lines
     this.format = format
     this.atLeast = atLeast
@@ -81,7 +82,7 @@ export class Chart {
     this.samples = samples
     this.now = now
     const most = Math.max(this.atLeast, ...samples.flatMap((each) => this.lines.map(({ of }) => of(each) ?? 0)))
-    this.top = rounded(most)
+    this.top = this.base === 2 ? 2 ** Math.ceil(Math.log2(most)) : rounded(most)
     this.lines.forEach(({ of }, index) => this.paths[index].setAttribute('d', this.path(of)))
     patch(this.scale, ...[this.top, this.top / 2, 0].map((value) => h('span', {}, this.format(value))))
     const last = samples.at(-1)

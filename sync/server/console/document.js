@@ -6,7 +6,7 @@ import { compare } from './compare.js'
 import { byPlace, difference, formView, rawView } from './content.js'
 import { h, patch } from './dom.js'
 import { integer, milliseconds } from './format.js'
-import { badge, choice, confirm, documentPlace, empty, facts, failure, link, loading, say, section, sessionLink, time } from './parts.js'
+import { badge, choice, confirm, documentPlace, empty, facts, failure, link, loading, say, section, sessionLink, since, time } from './parts.js'
 import { past } from './past.js'
 import { every } from './poll.js'
 
@@ -20,6 +20,7 @@ const TABS = [
 /** A document as the console follows it: `told` is the last answer, `news` comes when it is another. */
 class Followed extends EventTarget {
   told = null
+  askedAt = 0
   definition = null // the form of its session
   deleted = null // {by, at}
   changed = new Map() // by the last news
@@ -28,10 +29,12 @@ class Followed extends EventTarget {
   constructor(name) {
     super()
     this.name = name
+    this.trouble = null // why it cannot be read
     this.path = path('documents', name)
   }
 
   async poll(signal) {
+    this.askedAt = Date.now()
     try {
       const answer = await ask(this.path, { signal, headers: this.#etag ? { 'If-None-Match': this.#etag } : {} })
       if (answer.status === 304) return
@@ -58,8 +61,13 @@ class Followed extends EventTarget {
   }
 }
 
+const FRESH_MS = 3_000
+let latest = null // that was looked at: from tab to tab nothing is read again, and nothing jumps
+
 export function document_({ parts: [name, part = ''], query, signal }) {
-  const followed = new Followed(name)
+  const followed = latest?.name === name && Date.now() - latest.askedAt < FRESH_MS ? latest : new Followed(name)
+  latest = followed
+  followed.changed = new Map()
   const tab = TABS.find((each) => each.part === part) ?? TABS[0]
   const head = h('header', { class: 'page-head' }, h('h1', { class: 'name' }, name))
   const about = h('div', {}, loading('the document'))
@@ -70,6 +78,7 @@ export function document_({ parts: [name, part = ''], query, signal }) {
     patch(about, described(followed))
   }
   followed.addEventListener('news', draw, { signal })
+  if (followed.told || followed.trouble) draw()
   every(1, (each) => followed.poll(each), signal)
   const tabs = h('nav', { class: 'tabs', 'aria-label': 'Of this document' }, TABS.map((each) =>
     h('a', { href: `#/${documentPlace(name, each.part)}`, 'aria-current': each === tab ? 'page' : null }, each.title)))
@@ -80,23 +89,30 @@ export function document_({ parts: [name, part = ''], query, signal }) {
 function described({ told, deleted, trouble }) {
   if (deleted)
     return h('div', { class: 'card', key: 'deleted' },
-      h('p', {}, 'Deleted by ', h('span', { class: 'name' }, deleted.by), ' ', time(deleted.at), '. Nobody can open it; its history is still here, and it can be brought back.'))
+      h('p', {}, 'Deleted by ', h('span', { class: 'name' }, deleted.by), ' ', time(deleted.at), ' ', since(deleted.at), '. Nobody can open it; its history is still here, and it can be brought back.'))
   if (trouble) return failure(trouble)
-  return facts(
+  return [
+    told.note && h('div', { class: 'problem', key: 'note' }, h('p', {}, `${told.note}. The past tells which; `, h('code', {}, 'draftsync doctor'), ' what can be done.')),
+    aboutIt(told),
+  ]
+}
+
+const aboutIt = (told) =>
+  facts(
     ['Session', told.session ? sessionLink(told.session) : null],
     ['Test case', told.case],
     ['Whose', told.evaluator],
     ['Position', h('span', { class: 'figures' }, integer(told.position))],
-    ['Last edit', h('span', {}, time(told.updated_at), told.last_author ? ` by ${told.last_author}` : '')],
-    ['Trouble', told.note && h('span', { class: 'problem' }, told.note)],
+    ['Last edit', h('span', {}, time(told.updated_at), told.last_author ? [' by ', h('span', { class: 'name' }, told.last_author)] : '', ' ', since(told.updated_at))],
   )
-}
 
 function buttons(followed, refresh) {
   const { name, told, deleted } = followed
   const file = name.replaceAll('/', '-')
   const button = (text, click, kind) => h('button', { type: 'button', key: text, class: kind, on: { click } }, text)
-  if (deleted) return h('div', { class: 'buttons', key: 'buttons' }, button('Bring back …', () => bringBack(followed, refresh), 'primary'))
+  if (deleted) return h('div', { class: 'buttons', key: 'buttons' },
+    button('Bring back …', () => bringBack(followed, refresh), 'primary'),
+    button('Remove for ever …', () => purge(followed, refresh), 'danger'))
   if (!told) return null
   return h('div', { class: 'buttons', key: 'buttons' },
     button('Download JSON', () => save(`${file}.json`, new Blob([JSON.stringify(followed.told, null, 2)], { type: 'application/json' }))),
@@ -128,6 +144,22 @@ async function remove(followed, refresh) {
   if (done) refresh()
 }
 
+async function purge(followed, refresh) {
+  const done = await confirm({
+    title: 'Remove this document for ever?',
+    about: [
+      h('span', { class: 'name' }, followed.name),
+      'What it holds and all of its history are taken off the disk. Nobody can bring it back; only a backup has it then.',
+      'Its name stays taken, so that nobody who was away brings it back with a copy of theirs.',
+    ],
+    action: 'Remove for ever', danger: true,
+    typed: followed.name,
+    work: () => read(`${followed.path}${queryOf({ purge: true })}`, { method: 'DELETE' }),
+  })
+  if (done) say(`Removed for ever: ${followed.name}.`)
+  if (done) refresh()
+}
+
 async function bringBack(followed, refresh) {
   const done = await confirm({
     title: 'Bring this document back?',
@@ -147,6 +179,7 @@ function now({ followed, signal }) {
   let raw = false
   const draw = () => {
     const { told, definition, changed, deleted } = followed
+    if (!told && !followed.trouble) return
     if (!told) return patch(content, h('h2', { id: 'about-content' }, 'Content'), empty(deleted ? 'See the past for what it was.' : 'There is nothing to show.'))
     const byForm = told.form && definition && !raw
     patch(content,
@@ -157,6 +190,7 @@ function now({ followed, signal }) {
       byForm ? formView(told.form, definition, changed) : rawView(told.content, changed))
   }
   followed.addEventListener('news', draw, { signal })
+  draw()
   every(2, async () => {
     try {
       const { connections } = await read(`/connections${queryOf({ document: followed.name })}`, { signal })

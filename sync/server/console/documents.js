@@ -23,6 +23,8 @@ const DELETED = [
   { head: 'By', of: (each) => each.deleted.by },
 ]
 
+const placeOf = (asked, gone) => `#/documents${queryOf({ ...asked, deleted: gone || null })}`
+
 export function documents({ query, signal }) {
   const gone = query.get('deleted') === 'true'
   const table = new Table({
@@ -45,9 +47,9 @@ export function documents({ query, signal }) {
       }
       if (mine !== turn) return // asked for something else since
       patch(list, table.show(found), after !== null &&
-        h('div', { class: 'more' }, h('button', { type: 'button', on: { click: () => { pages += 1; refresh() } } }, 'Show more')))
+        h('div', { class: 'more' }, h('p', { class: 'quiet' }, `The first ${integer(found.length)} by name; sorted are only these.`), h('button', { type: 'button', on: { click: () => { pages += 1; refresh() } } }, 'Show more')))
     } catch (error) {
-      if (signal.aborted) return
+      if (signal.aborted || mine !== turn) return
       if (error instanceof Away) throw error
       patch(list, failure(error))
     }
@@ -61,18 +63,22 @@ export function documents({ query, signal }) {
         on: { input: (event) => {
           asked[name] = event.target.value
           pages = 1
-          history.replaceState(null, '', `#/documents${queryOf({ ...asked, deleted: gone || null })}`)
+          history.replaceState(null, '', placeOf(asked, gone))
+          patch(chips, ...which())
           clearTimeout(typing)
           typing = setTimeout(refresh, PATIENCE_MS)
         } },
       }))
+  const which = () => [
+    h('a', { href: placeOf(asked, false), 'aria-current': gone ? null : 'true' }, 'There'),
+    h('a', { href: placeOf(asked, true), 'aria-current': gone ? 'true' : null }, 'Deleted'),
+  ]
+  const chips = h('div', { class: 'chips', role: 'group', 'aria-label': 'Which' }, which())
   every(5, work, signal)
   const node = h('div', {}, h('h1', {}, 'Documents'),
     h('div', { class: 'search', role: 'search' },
       field('search', 'Name has', 'refund'), field('prefix', 'Name begins with', 'drafts/'),
-      h('div', { class: 'chips', role: 'group', 'aria-label': 'Which' },
-        h('a', { href: '#/documents', 'aria-current': gone ? null : 'true' }, 'There'),
-        h('a', { href: '#/documents?deleted=true', 'aria-current': gone ? 'true' : null }, 'Deleted'))),
+      chips),
     list)
   return { title: gone ? 'Deleted documents' : 'Documents', node }
 }

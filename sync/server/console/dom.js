@@ -47,7 +47,8 @@ function listen(element, listeners) {
   for (const name of Object.keys(listeners))
     if (!(name in known))
       element.addEventListener(name, (event) => handlers.get(element)[name]?.(event))
-  handlers.set(element, listeners)
+  const gone = Object.fromEntries(Object.keys(known).map((name) => [name, null]))
+  handlers.set(element, { ...gone, ...listeners })
 }
 
 /** Give an element these children, keeping of those it has what is the same. */
@@ -94,8 +95,7 @@ function update(old, fresh) {
     if (old.data !== fresh.data) old.data = fresh.data
     return
   }
-  if (handlers.has(fresh)) listen(old, handlers.get(fresh))
-  else if (handlers.has(old)) handlers.set(old, {})
+  if (handlers.has(fresh) || handlers.has(old)) listen(old, handlers.get(fresh) ?? {})
   for (const { name, value } of fresh.attributes)
     if (name !== 'style' && old.getAttribute(name) !== value) old.setAttribute(name, value)
   for (const { name } of [...old.attributes])
@@ -106,7 +106,3 @@ function update(old, fresh) {
 }
 
 const KEPT = new Set(['open']) // what the reader has opened stays so
-
-let ids = 0
-/** A name for an element that another one points at. */
-export const newId = (prefix) => `${prefix}-${(ids += 1)}`

@@ -2,10 +2,11 @@
 
 import { Away, path, query as queryOf, read } from './api.js'
 import { h, patch } from './dom.js'
-import { bytes } from './format.js'
+import { bytes, integer } from './format.js'
 import { badge, documentLink, empty, failure, loading, section, time } from './parts.js'
 import { every } from './poll.js'
 import { eventLine } from './session.js'
+import { newest } from './sessions.js'
 
 const KEPT = 200
 const BEGIN = 100
@@ -20,7 +21,7 @@ export function feed({ signal }) {
   return {
     title: 'Event feed',
     node: h('div', {}, h('h1', {}, 'Event feed'),
-      h('div', { class: 'columns' }, section('Edits', edits), section('Session events', events))),
+      h('div', { class: 'columns feed' }, section('Edits', edits), section('Session events', events))),
   }
 }
 
@@ -29,12 +30,16 @@ function followEdits(list, signal) {
   let after = null
   every(1, async () => {
     try {
-      if (after === null) after = Math.max(0, (await read('/edits', { signal })).next - BEGIN)
+      if (after === null) {
+        after = Math.max(0, (await read('/edits', { signal })).next - BEGIN)
+        all = []
+      }
       const told = await read(`/edits${queryOf({ after, limit: KEPT })}`, { signal })
       all = [...told.edits.reverse(), ...all].slice(0, KEPT)
-      after = told.next
+      after = told.edits.length < KEPT ? told.next : null // more than can be told: on from the last
       patch(list, all.length ? all.map(editLine) : empty('Nobody has edited anything yet.'))
     } catch (error) {
+      if (error instanceof Away) after = null // it may come back with another database
       if (signal.aborted || error instanceof Away) throw error
       patch(list, failure(error))
     }
@@ -43,7 +48,7 @@ function followEdits(list, signal) {
 
 const editLine = (each) =>
   h('div', { class: 'entry', key: each.position }, time(each.time), ' ', h('strong', { class: 'name' }, each.author), ' in ', documentLink(each.document),
-    h('span', { class: 'quiet figures' }, ` #${each.position}, ${bytes(each.size)}`), each.offline && [' ', badge('warn', 'offline')])
+    h('span', { class: 'quiet figures' }, ` #${integer(each.position)} · ${bytes(each.size)}`), each.offline && [' ', badge('warn', 'offline')])
 
 function followEvents(list, signal) {
   const known = new Map() // session → {top, events}
@@ -68,6 +73,8 @@ function followEvents(list, signal) {
 
 /** Sessions that may have something new: those that are not stopped first, the latest of them. */
 async function latest(signal) {
-  const pages = await Promise.all(['running', 'paused', 'created', 'stopped'].map((state) => read(`/sessions${queryOf({ state, limit: 200 })}`, { signal })))
-  return pages.flatMap(({ sessions }) => sessions.reverse()).slice(0, SESSIONS)
+  const all = []
+  for (const state of ['running', 'paused', 'created', 'stopped'])
+    if (all.length < SESSIONS) all.push(...(await newest(state, SESSIONS - all.length, signal)).found)
+  return all
 }

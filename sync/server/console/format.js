@@ -56,6 +56,27 @@ export function moment(when) {
   return same ? clock(time) : `${day} ${clock(time)}`
 }
 
+/** `2026-11-23 14:05:09.120 UTC+1`: as exactly as it is known, and of which zone. */
+export function withZone(when) {
+  const time = new Date(when)
+  const day = `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())}`
+  return `${day} ${clock(time)}.${String(time.getMilliseconds()).padStart(3, '0')} ${zone(time)}`
+}
+
+/** `UTC+5:30`: of this machine's clock, in which all times are shown. */
+export function zone(time = new Date()) {
+  const minutes = -time.getTimezoneOffset()
+  const [hours, rest] = [Math.floor(Math.abs(minutes) / 60), Math.abs(minutes) % 60]
+  return minutes ? `UTC${minutes < 0 ? '−' : '+'}${hours}${rest ? `:${two(rest)}` : ''}` : 'UTC'
+}
+
+/** `5 min ago`, in its largest unit. */
+export function ago(when) {
+  if (!when) return ''
+  const seconds = (Date.now() - new Date(when)) / 1_000
+  return seconds < 1 ? 'just now' : `${duration(seconds).split(' ').slice(0, 2).join(' ')} ago`
+}
+
 /** `3 d 4 h`, `4 min 5 s`, `12 s`: the two largest units. */
 export function duration(seconds) {
   if (seconds === null || seconds === undefined) return NONE

@@ -11,9 +11,9 @@ import { document_ } from './document.js'
 import { documents } from './documents.js'
 import { h, patch } from './dom.js'
 import { feed } from './feed.js'
-import { clock, duration } from './format.js'
+import { clock, duration, zone } from './format.js'
 import { overview } from './overview.js'
-import { announcer, badge, link } from './parts.js'
+import { announcer, badge, link, tickAll } from './parts.js'
 import { every, health, tryNow } from './poll.js'
 import { session } from './session.js'
 import { sessions } from './sessions.js'
@@ -92,13 +92,17 @@ function signOut(why) {
   signedIn?.abort()
   signedIn = null
   shown?.abort()
-  document.querySelectorAll('dialog').forEach((dialog) => dialog.close())
+  closeDialogs()
   document.title = 'Sign in · draftsync console'
   app.replaceChildren(signIn({ why, admitted, enter }), announcer)
+  app.querySelector('textarea').focus()
 }
+
+const closeDialogs = () => document.querySelectorAll('dialog').forEach((dialog) => dialog.close())
 
 function enter(text) {
   token.keep(text)
+  signedIn?.abort() // two links may have been opened at once
   signedIn = new AbortController()
   const { signal } = signedIn
   const whose = claims(text)
@@ -140,6 +144,7 @@ function shell(whose, expires, signal) {
     else {
       patch(left, seconds < WARN_SECONDS ? `token ends in ${duration(seconds)}` : '')
       tellAway(banner)
+      tickAll()
     }
   }
   const ticking = setInterval(tick, 1_000)
@@ -151,6 +156,7 @@ function shell(whose, expires, signal) {
       h('div', { class: 'brand' }, h('strong', {}, 'draftsync'), ' console'),
       state,
       h('div', { class: 'who' }, left,
+        h('span', { class: 'quiet zone', title: 'Of this machine: all times are told in it' }, `Times in ${zone()}`),
         h('span', { class: 'whose', title: whose?.sub }, whose?.name ?? whose?.sub ?? ''),
         h('button', { type: 'button', class: 'small', on: { click: () => signOut('You have signed out.') } }, 'Sign out'))),
     navigation,
@@ -178,6 +184,7 @@ function tellAway(banner) {
 
 function show() {
   if (!signedIn) return
+  closeDialogs() // they are about what was shown
   shown?.abort()
   shown = new AbortController()
   const { name, parts, query } = place()
@@ -191,6 +198,8 @@ function show() {
   main.dataset.place = `${name}/${parts[0] ?? ''}`
   main.replaceChildren(node)
   if (!same) window.scrollTo(0, 0)
+  if (document.activeElement === document.body) // what had the focus is gone with its view
+    ((same && main.querySelector('[aria-current]')) || main).focus({ preventScroll: true })
 }
 
 function missing() {

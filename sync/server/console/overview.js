@@ -24,9 +24,9 @@ const CHARTS = [
       { name: 'rooms', of: (each) => each.rooms },
     ],
   },
-  { title: 'Memory', lines: [{ name: 'resident', of: (each) => each.memory }], format: bytes, atLeast: 2 ** 20 },
+  { title: 'Memory', lines: [{ name: 'resident', of: (each) => each.memory }], format: bytes, base: 2, atLeast: 2 ** 20 },
   {
-    title: 'Waiting bytes', format: bytes, atLeast: 1_024,
+    title: 'Waiting bytes', format: bytes, base: 2, atLeast: 1_024,
     lines: [{ name: 'unsaved', of: (each) => each.unsaved }, { name: 'slow clients', of: (each) => each.queued }],
   },
 ]
@@ -114,7 +114,8 @@ function closes({ closed, refused }) {
     h('h3', {}, 'Refused though the token is good'), codes(merged(refused.documents, refused.events)))
 }
 
-function merged(...all) {
+/** The sums of some counts by code. */
+export function merged(...all) {
   const sum = {}
   for (const counts of all) for (const [code, number] of Object.entries(counts)) sum[code] = (sum[code] ?? 0) + number
   return sum

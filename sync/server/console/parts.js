@@ -2,7 +2,7 @@
 
 import { h, patch } from './dom.js'
 import { Refused } from './api.js'
-import { capital, moment } from './format.js'
+import { ago, capital, integer, moment, withZone } from './format.js'
 
 export const link = (to, ...children) => h('a', { href: `#/${to}` }, ...children)
 
@@ -22,7 +22,13 @@ const STATES = { running: 'good', paused: 'warn', created: 'note', stopped: 'qui
 export const stateBadge = (state) => badge(STATES[state] ?? 'note', capital(state))
 
 export const time = (iso) =>
-  iso ? h('time', { datetime: iso, title: iso }, moment(iso)) : h('span', { class: 'quiet' }, '–')
+  iso ? h('time', { datetime: iso, title: withZone(iso) }, moment(iso)) : h('span', { class: 'quiet' }, '–')
+
+const MOST_DAMAGED = 20 // that are told one by one
+
+/** How long ago that was; `tickAll` keeps it true. */
+export const since = (iso) => h('span', { class: 'quiet', 'data-since': iso }, ago(iso))
+export const tickAll = () => document.querySelectorAll('[data-since]').forEach((each) => patch(each, ago(each.dataset.since)))
 
 /** In the place of something: it is on its way, there is none, or it cannot be had. */
 export const loading = (what) => h('p', { class: 'state quiet', key: 'state-loading' }, `Loading ${what} …`)
@@ -109,6 +115,13 @@ function compare(one, other) {
   return typeof one === 'number' ? one - other : String(one).localeCompare(String(other))
 }
 
+/** What of a document's history is damaged, in a card; null where nothing is. */
+export const damage = (damaged) => damaged.length > 0 &&
+  h('div', { class: 'problem', key: 'damage' },
+    h('p', {}, 'Damaged on disk, and left out here; all else is as it was. ', h('code', {}, 'draftsync doctor'), ' tells what can be done:'),
+    h('ul', {}, damaged.slice(0, MOST_DAMAGED).map((each) => h('li', {}, each))),
+    damaged.length > MOST_DAMAGED && h('p', {}, `And ${integer(damaged.length - MOST_DAMAGED)} more.`))
+
 /** A share of work done; `null` for nothing known. */
 export const meter = (progress, who) => {
   if (!progress) return h('span', { class: 'quiet' }, '–')
@@ -135,16 +148,20 @@ export function say(text) {
 
 /**
  * Ask before something is done. `about`: paragraphs that tell what happens. `work` does it; what it
- * throws is shown in the dialog, which stays. Resolves to whether it was done.
+ * throws is shown in the dialog, which stays. `typed`: what has to be typed first, for what nobody
+ * can undo. Resolves to whether it was done.
  */
-export function confirm({ title, about, action, danger = false, work }) {
+export function confirm({ title, about, action, danger = false, typed = null, work }) {
   return new Promise((resolve) => {
     const trouble = h('p', { class: 'problem', role: 'alert', hidden: true })
     const go = h('button', { type: 'button', class: danger ? 'danger' : 'primary' }, action)
     const stay = h('button', { type: 'button' }, 'Cancel')
+    const field = typed && h('input', { type: 'text', autocomplete: 'off', spellcheck: 'false', on: { input: (event) => (go.disabled = event.target.value !== typed) } })
+    go.disabled = Boolean(typed)
     const dialog = h('dialog', { 'aria-labelledby': 'dialog-title' },
       h('h2', { id: 'dialog-title' }, title),
       about.map((each) => h('p', {}, each)),
+      field && h('label', {}, h('span', { class: 'quiet' }, 'Type its name to go on'), field),
       trouble,
       h('div', { class: 'buttons' }, stay, go))
     let done = false
@@ -153,7 +170,7 @@ export function confirm({ title, about, action, danger = false, work }) {
       resolve(done)
     })
     dialog.addEventListener('cancel', (event) => {
-      if (go.disabled) event.preventDefault()
+      if (stay.disabled) event.preventDefault() // it is being done
     })
     stay.addEventListener('click', () => dialog.close())
     go.addEventListener('click', async () => {
@@ -172,6 +189,6 @@ export function confirm({ title, about, action, danger = false, work }) {
     })
     document.body.append(dialog)
     dialog.showModal()
-    stay.focus()
+    ;(field ?? stay).focus()
   })
 }

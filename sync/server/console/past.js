@@ -3,33 +3,37 @@
  * what it held and what that step changed.
  */
 
-import { path, query as queryOf, read } from './api.js'
+import { Away, REPLAY_SECONDS, path, query as queryOf, read } from './api.js'
 import { byPlace, changesTable, formView, rawView } from './content.js'
 import { h, patch } from './dom.js'
 import { clock, count, duration, integer, moment } from './format.js'
-import { badge, choice, confirm, empty, facts, failure, loading, say, section, time } from './parts.js'
+import { badge, choice, confirm, damage, documentPlace, empty, facts, failure, loading, say, section, time } from './parts.js'
+import { once, pause } from './poll.js'
 
 const PAGE = 1_000
-const MOST_PAGES = 5
+const MOST = 20_000 // steps, the latest of them: what one has to do with is rarely the beginning
 const PLAY_MS = 900
-const KEPT = 300 // states that were shown are kept, so that the slider goes back at once
+const SLIDE_MS = 80 // that the slider rests on a step before it is asked for
+const KEPT = 20 // states that were shown are kept, so that one goes back at once; each may be large
 
 /**
- * All of a document's history that the page takes in: `{steps, more, damaged, removed}`; `removed`
- * is the position up to which retention has taken it away, 0 where all is there.
+ * A document's history: `{view, steps, left, damaged, removed}`; `left` is how many of the earliest
+ * steps are left out, `removed` the position up to which retention took it away, or 0.
  */
 async function history(followed, view, signal) {
-  const steps = []
-  const damaged = []
   const { thinned: removed } = await read(`${followed.path}/history${queryOf({ limit: 1 })}`, { signal })
-  let after = 0
-  for (let page = 0; page < MOST_PAGES && after !== null; page += 1) {
-    const told = await read(`${followed.path}/history${queryOf({ view, after, limit: PAGE })}`, { signal })
-    steps.push(...(view === 'versions' ? told.versions.map(ofVersion) : told.entries.map(ofEdit)))
-    damaged.push(...told.damaged)
+  const damaged = new Set()
+  let steps = []
+  let left = 0
+  for (let after = 0; after !== null; ) {
+    const told = await read(`${followed.path}/history${queryOf({ view, after, limit: PAGE })}`, { signal, patience: REPLAY_SECONDS })
+    steps = steps.concat(view === 'versions' ? told.versions.map(ofVersion) : told.entries.map(ofEdit))
+    left += Math.max(0, steps.length - MOST)
+    steps = steps.slice(-MOST)
+    told.damaged.forEach((each) => damaged.add(each))
     after = told.next
   }
-  return { steps, more: after !== null, damaged, removed }
+  return { view, steps, left, damaged: [...damaged], removed }
 }
 
 const ofVersion = (each) => ({ ...each, position: each.last })
@@ -41,61 +45,82 @@ export const versions = async (followed, signal) => (await history(followed, 've
 export function past({ followed, query, signal }) {
   const node = h('div', {}, loading('the history'))
   const states = new Map()
-  let view = 'versions'
+  let view = query.get('view') === 'edits' ? 'edits' : 'versions' // that is wanted; `found.view` is shown
   let raw = false
   let found = null
   let chosen = 0 // index of the step
   let stepShown = null
   let playing = null
-  let turn = 0
+  let loadingIt = new AbortController()
+  let choosing = new AbortController()
 
   const slider = h('input', {
     type: 'range', min: 0, max: 0, step: 1, class: 'time', 'aria-label': 'Point in time',
-    on: { input: (event) => { stop(); choose(Number(event.target.value)) } },
+    on: { input: (event) => { stop(); choose(Number(event.target.value), SLIDE_MS) } },
   })
 
-  async function load() {
-    const wanted = found?.steps[chosen]?.position ?? Number(query.get('at') ?? Infinity)
-    try {
-      found = await history(followed, view, signal)
-    } catch (error) {
-      if (!signal.aborted) patch(node, failure(error))
-      return
-    }
-    if (!found.steps.length) return patch(node, empty('It has no history that is kept.'))
+  /** Read the history; show the step that is shown, or the last one. */
+  function load(last = false) {
+    loadingIt.abort()
+    loadingIt = new AbortController()
+    const either = AbortSignal.any([signal, loadingIt.signal])
+    node.setAttribute('aria-busy', 'true')
+    once(async () => {
+      try {
+        take(await history(followed, view, either), last)
+      } catch (error) {
+        if (either.aborted || error instanceof Away) throw error
+        patch(node, failure(error))
+      }
+      node.removeAttribute('aria-busy')
+    }, either)
+  }
+
+  function take(history, last) {
+    const wanted = last ? Infinity : (found?.steps[chosen]?.position ?? Number(query.get('at') ?? Infinity))
+    found = history
+    view = found.view
+    if (!found.steps.length)
+      return patch(node, empty('It has no history that can be read.'), damage(found.damaged))
     const index = found.steps.findIndex((each) => each.position >= wanted)
     choose(index < 0 ? found.steps.length - 1 : index)
   }
 
-  async function choose(index) {
+  /** Show a step; what was asked for another one is not waited for any more. */
+  function choose(index, rest = 0) {
     chosen = Math.max(0, Math.min(found.steps.length - 1, index))
-    const mine = (turn += 1)
+    choosing.abort()
+    choosing = new AbortController()
+    const either = AbortSignal.any([signal, choosing.signal])
     draw()
     const step = found.steps[chosen]
-    try {
-      const state = await stateOf(step)
-      if (mine !== turn) return
-      stepShown = { step, state }
-    } catch (error) {
-      if (signal.aborted || mine !== turn) return
-      stepShown = { step, error }
-    }
-    draw()
+    const at = chosen === found.steps.length - 1 ? null : step.position
+    window.history.replaceState(null, '', `#/${documentPlace(followed.name, 'past')}${queryOf({ at, view: view === 'edits' ? view : null })}`)
+    once(async () => {
+      try {
+        if (rest) await pause(rest, either)
+        stepShown = { step, state: await stateOf(step, either) }
+      } catch (error) {
+        if (either.aborted || error instanceof Away) throw error
+        stepShown = { step, error }
+      }
+      draw()
+    }, either)
   }
 
   /** What a step changed since the one before: people's versions may overlap. */
-  async function changesOf(step) {
+  async function changesOf(step, signal) {
     const before = found.steps[found.steps.indexOf(step) - 1]?.position ?? 0
     if (step.changes && before < step.first) return step.changes
     const from = before || step.first - 1
-    return (await read(`${followed.path}/diff${queryOf({ from, to: step.position })}`, { signal })).changes
+    return (await read(`${followed.path}/diff${queryOf({ from, to: step.position })}`, { signal, patience: REPLAY_SECONDS })).changes
   }
 
-  async function stateOf(step) {
-    const key = `${view} ${step.position}`
+  async function stateOf(step, signal) {
+    const key = `${found.view} ${step.position}`
     if (!states.has(key)) {
-      const at = read(`${followed.path}${path('at', step.position)}`, { signal })
-      const [told, changes] = await Promise.all([at, changesOf(step)])
+      const at = read(`${followed.path}${path('at', step.position)}`, { signal, patience: REPLAY_SECONDS })
+      const [told, changes] = await Promise.all([at, changesOf(step, signal)])
       if (told.form && !followed.definition) followed.definition = (await read(path('sessions', told.session), { signal })).form
       states.set(key, { told, changes })
       if (states.size > KEPT) states.delete(states.keys().next().value)
@@ -127,19 +152,22 @@ export function past({ followed, query, signal }) {
     view = other
     stop()
     load()
+    draw()
   }
 
   function draw() {
-    const { steps, more, damaged, removed } = found
+    const { steps, left, damaged, removed } = found
+    if (!steps.length) return
     const step = steps[chosen]
+    const word = found.view === 'versions' ? 'Version' : 'Edit'
     slider.max = steps.length - 1
     slider.value = chosen
-    slider.setAttribute('aria-valuetext', `${view === 'versions' ? 'Version' : 'Edit'} ${chosen + 1} of ${steps.length}: by ${step.author}, ${moment(step.ended)}`)
+    slider.setAttribute('aria-valuetext', `${word} ${chosen + 1} of ${steps.length}: by ${step.author}, ${moment(step.ended)}`)
     const newer = followed.told && followed.told.position > steps.at(-1).position
     patch(node,
       h('section', { class: 'card timeline', 'aria-label': 'Time', key: 'timeline' },
         h('div', { class: 'card-head' },
-          h('h2', {}, `${view === 'versions' ? 'Version' : 'Edit'} `, h('span', { class: 'figures' }, `${integer(chosen + 1)} of ${integer(steps.length)}`)),
+          h('h2', {}, `${word} `, h('span', { class: 'figures' }, `${integer(chosen + 1)} of ${integer(steps.length)}`)),
           h('div', { class: 'buttons' },
             choice('Versions', view === 'versions', switchTo('versions')), choice('Edits', view === 'edits', switchTo('edits')))),
         h('div', { class: 'slide' },
@@ -157,10 +185,10 @@ export function past({ followed, query, signal }) {
         ),
         h('div', { class: 'buttons' },
           h('button', { type: 'button', on: { click: () => restore(followed, step, load) } }, 'Restore to this point …'),
-          newer && h('button', { type: 'button', on: { click: load } }, 'Newer edits are there: read again')),
-        more && h('p', { class: 'quiet' }, `The first ${count(steps.length, 'step')} are here; ask the API or draftsync docs history for later ones.`),
+          newer && h('button', { type: 'button', on: { click: () => load(true) } }, 'Newer edits are there: read them')),
+        left > 0 && h('p', { class: 'quiet' }, `The last ${count(steps.length, 'step')} are here; draftsync docs history tells the ${integer(left)} before them.`),
         removed > 0 && h('p', { class: 'quiet' }, `What was up to position ${integer(removed)} was removed by retention.`),
-        damaged.length ? h('div', { class: 'problem' }, damaged.map((each) => h('p', {}, each))) : null),
+        damage(damaged)),
       body())
   }
 
@@ -180,6 +208,7 @@ export function past({ followed, query, signal }) {
       section('What this step changed', changesTable(state.changes, 'It changed nothing that one sees.')))
   }
 
+  followed.addEventListener('news', () => found && draw(), { signal }) // it may have newer edits
   load()
   return node
 }
@@ -195,9 +224,10 @@ async function restore(followed, step, again) {
     ].filter(Boolean),
     action: 'Restore',
     work: async () => {
+      if (followed.deleted) await read(`${followed.path}/restore`, { method: 'POST' })
       const { changes } = await read(`${followed.path}/restore`, { method: 'POST', body: { position: step.position } })
       say(changes ? `Restored: ${count(changes, 'place')} changed.` : 'Nothing had to be changed: it is as it was then.')
     },
   })
-  if (done) again()
+  if (done) again(true)
 }

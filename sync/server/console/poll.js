@@ -52,6 +52,36 @@ export async function every(seconds, work, signal) {
   }
 }
 
+/** Do `work` now, and while the service is away again and again until it is done. */
+export function once(work, signal) {
+  const done = new AbortController()
+  const either = AbortSignal.any([signal, done.signal])
+  return every(1, async () => {
+    await work()
+    done.abort()
+  }, either)
+}
+
+/**
+ * A function that does `work` as `once` does; called while that goes on, it is done once more after
+ * it. Never twice at the same time, nor within so many seconds.
+ */
+export function again(seconds, work, signal) {
+  let wanted = false
+  let working = false
+  return async () => {
+    wanted = true
+    if (working) return
+    working = true
+    while (wanted && !signal.aborted) {
+      wanted = false
+      await once(work, signal)
+      await pause(seconds * 1_000, signal)
+    }
+    working = false
+  }
+}
+
 /** Wait until somebody looks at the tab. */
 function seen(signal) {
   if (!document.hidden) return Promise.resolve()
@@ -59,16 +89,18 @@ function seen(signal) {
     const look = () => {
       if (document.hidden && !signal.aborted) return
       document.removeEventListener('visibilitychange', look)
+      signal.removeEventListener('abort', look)
       resolve()
     }
     document.addEventListener('visibilitychange', look)
-    signal.addEventListener('abort', look, { once: true })
+    signal.addEventListener('abort', look)
   })
 }
 
 /** Wait so many milliseconds, or until somebody is impatient. */
 export function pause(milliseconds, signal) {
   return new Promise((resolve) => {
+    if (signal.aborted) return resolve()
     const done = () => {
       clearTimeout(timer)
       impatient.removeEventListener('now', done)

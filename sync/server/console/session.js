@@ -8,6 +8,7 @@ import { every, pause } from './poll.js'
 
 const KEPT_EVENTS = 200
 const TAIL = 50
+const FEW = 8 // evaluators of a test case, all of whom are shown at once
 
 const STEPS = {
   start: { action: 'Start', about: 'Evaluators may begin to write in its drafts.' },
@@ -107,9 +108,18 @@ function progress({ test_cases: cases }) {
       h('p', { class: 'quiet' }, count(each.edits, 'edit'), each.last_edit && [', the last by ', each.last_edit.by, ' ', time(each.last_edit.at)],
         each.open.length ? `; open by ${each.open.join(', ')}` : ''),
       h('ul', { class: 'plain' }, each.documents.map((draft) => h('li', {}, documentLink(draft.document), draft.note && h('p', { class: 'problem' }, draft.note)))),
-      each.evaluators.length ? h('ul', { class: 'evaluators' }, each.evaluators.map((who) =>
-        h('li', { key: who.subject }, h('span', {}, who.subject), meter(who.progress, who.subject), who.completed ? badge('good', 'Complete') : null)))
-        : empty('No evaluator yet.'))) : empty('The session has no test cases.'))
+      each.evaluators.length ? evaluators(each.evaluators) : empty('No evaluator yet.'))) : empty('The session has no test cases.'))
+}
+
+/** Each with how far they are; of many, how many have come how far, and who on request. */
+function evaluators(all) {
+  const list = h('ul', { class: 'evaluators' }, all.map((who) =>
+    h('li', { key: who.subject }, h('span', {}, who.subject), meter(who.progress, who.subject), who.completed ? badge('good', 'Complete') : null)))
+  if (all.length <= FEW) return list
+  const complete = all.filter((who) => who.completed).length
+  const begun = all.filter((who) => who.progress?.answered || who.progress?.optional_answered).length
+  return h('details', {},
+    h('summary', {}, `${integer(complete)} of ${count(all.length, 'evaluator')} complete, ${integer(begun)} have begun`), list)
 }
 
 function others({ other_documents: documents }) {

@@ -5,9 +5,11 @@ import { h, patch } from './dom.js'
 import { duration, integer } from './format.js'
 import { Table, failure, loading, sessionLink, stateBadge, time } from './parts.js'
 import { every } from './poll.js'
+import { service } from './service.js'
 
 const STATES = ['running', 'paused', 'created', 'stopped']
 const PAGE = 50
+const MOST = 200 // that the API tells at once
 
 const COLUMNS = [
   { head: 'Session', of: (each) => each.id, cell: (each) => sessionLink(each.id), rowHead: true },
@@ -24,6 +26,27 @@ const COLUMNS = [
 const due = ({ members, test_cases: cases }) =>
   members.filter(({ role }) => role === 'evaluator').length * cases.length
 
+/**
+ * The newest sessions, of one state or all: `{found, more}`. The API tells them by their numbers,
+ * from the first one on: so it is asked for those at the end, and for more of them until there are
+ * as many as are wanted.
+ */
+export async function newest(state, wanted, signal) {
+  const { sessions: counts } = service.now ?? (await read('/status', { signal }))
+  const all = Object.values(counts).reduce((sum, each) => sum + each, 0)
+  for (let back = wanted; ; back *= 4) {
+    const begin = Math.max(0, all - back)
+    const found = []
+    for (let after = begin; after !== null; ) {
+      const told = await read(`/sessions${queryOf({ state, after, limit: MOST })}`, { signal })
+      found.push(...told.sessions)
+      after = told.next
+    }
+    if (found.length >= wanted || begin === 0)
+      return { found: found.slice(-wanted).reverse(), more: begin > 0 || found.length > wanted }
+  }
+}
+
 export function sessions({ query, signal }) {
   const state = STATES.includes(query.get('state')) ? query.get('state') : ''
   const table = new Table({ caption: 'Sessions', columns: COLUMNS, key: (each) => each.id, none: state ? `No session is ${state}.` : 'There is no session yet.', sorted: 'Created', descending: true })
@@ -32,15 +55,9 @@ export function sessions({ query, signal }) {
   let pages = 1
   const work = async () => {
     try {
-      let after = 0
-      const found = []
-      for (let page = 0; page < pages && after !== null; page += 1) {
-        const told = await read(`/sessions${queryOf({ state, after, limit: PAGE })}`, { signal })
-        found.push(...told.sessions)
-        after = told.next
-      }
+      const { found, more: older } = await newest(state, pages * PAGE, signal)
       patch(list, table.show(found), more)
-      patch(more, after !== null && h('button', { type: 'button', on: { click: () => { pages += 1; refresh() } } }, 'Show more'))
+      patch(more, older && h('button', { type: 'button', on: { click: () => { pages += 1; refresh() } } }, 'Show older ones'))
     } catch (error) {
       if (signal.aborted) return
       if (error instanceof Away) throw error

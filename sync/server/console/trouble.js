@@ -3,7 +3,7 @@
 import { Away, query as queryOf, read } from './api.js'
 import { h, patch } from './dom.js'
 import { bytes, count, duration, integer, milliseconds } from './format.js'
-import { codes } from './overview.js'
+import { codes, merged } from './overview.js'
 import { Table, badge, confirm, documentLink, empty, facts, failure, loading, say, section, sessionLink, time } from './parts.js'
 import { every } from './poll.js'
 import { service } from './service.js'
@@ -106,7 +106,7 @@ function parts(now) {
         )),
       section('Refused',
         h('h3', {}, 'Tokens and tickets'), tokens(refused.tokens),
-        h('h3', {}, 'Connections, by close code'), codes({ ...refused.documents, ...refused.events })),
+        h('h3', {}, 'Connections, by close code'), codes(merged(refused.documents, refused.events))),
       section('Webhooks', webhooks.length ? h('ul', { class: 'plain' }, webhooks.map((each) => h('li', { key: each.name }, webhook(each)))) : empty('There are none.'))),
   ]
 }
