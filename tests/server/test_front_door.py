@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
 import logging
 import ssl
 import time
@@ -159,7 +160,8 @@ async def test_http_on_a_connection_that_becomes_a_websocket(service: Running) -
     async with dial(service) as raw, connect(service.sync_url, "drafts/1", token_for()) as other:
         for _ in range(3):
             await raw.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert await raw.response() == (200, b'{"status":"ok"}')
+            status, body = await raw.response()
+            assert (status, json.loads(body)["status"]) == (200, "ok")
         await raw.send(upgrade("drafts/1", DEFLATE))
         head = await raw.head()
         assert head.startswith(b"HTTP/1.1 101")
