@@ -86,7 +86,7 @@ class Revoking:
     async def _revoke(self, revocation: Revocation) -> None:
         await self._store.revoke(revocation)
         self._add(revocation)
-        log.info("tokens revoked", kind=revocation.kind, by=revocation.by)
+        log.info("tokens revoked", kind=revocation.kind, value=revocation.value, by=revocation.by)
         for end_revoked in self.listeners:
             end_revoked()
 
