@@ -13,21 +13,21 @@ from persistence.store import (
     NOWHERE,
     ClientRange,
     Edit,
-    Position,
     Reader,
     Store,
     StoreError,
 )
 from sync.cli import options, screen
 from sync.cli.changing import change
-from sync.cli.docs.asked import At, Name, checked_name, form_of, parsed, words
+from sync.cli.docs.asked import At, Name, checked_name, form_of, newest, parsed, words
 from sync.cli.http import Service, ServiceError
 from sync.core.changes import difference
 from sync.core.guard import inspect
+from sync.core.names import DocumentName
 from sync.core.restoring import restoration
 from sync.inspection.asking import resolve
 from sync.inspection.labels import labelled
-from sync.inspection.state import State, state
+from sync.inspection.state import state
 from sync.server.deep_stack import run_deep
 
 
@@ -110,7 +110,7 @@ def _cell(change: Mapping[str, Any], side: str) -> str:
 class _Restore:
     """A restoration to be done."""
 
-    document: str
+    document: DocumentName
     at: str | None  # as it was given
     asked: int | float | None  # a position or a time
     dry_run: bool
@@ -144,9 +144,16 @@ class _Restore:
             return await self._bring_back(store)
         await self._check_there(store)
         position = await resolve(store, self.document, self.asked)
-        now, then = await _state(store, self.document), await _state(store, self.document, position)
-        if not then.position:
+        past = await store.past(self.document, position)
+        if not past.position:
             raise StoreError(self._not_yet)
+        if lost := [each.position for each in past.damaged if each.what == "entry"]:
+            raise StoreError(
+                f"what {self.document!r} was then cannot be read: its edit at position {lost[0]} "
+                "is damaged; `draftsync doctor` tells more"
+            )
+        current = await newest(store, self.document)
+        now, then = run_deep(lambda: (state(current), state(past)))
         form = await form_of(store, self.document)
         changes = [labelled(each, form) for each in difference(now.content, then.content)]
         if self.dry_run:
@@ -157,6 +164,7 @@ class _Restore:
 
     async def _bring_back(self, store: Store) -> Outcome:
         if not await store.undelete(self.document):
+            await self._check_there(store)
             raise StoreError(
                 f"{self.document!r} is not deleted; say with --at which point of its history is to "
                 "be restored"
@@ -172,11 +180,6 @@ class _Restore:
                 f"{self.document!r} was deleted by {head.deleted.by}: bring it back first, with "
                 "draftsync docs restore and no --at"
             )
-
-
-async def _state(store: Reader, document: str, position: Position | None = None) -> State:
-    past = await store.past(document, position)
-    return run_deep(lambda: state(past))
 
 
 def _edit(document: str, update: bytes) -> Edit:

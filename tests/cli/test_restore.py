@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -158,3 +160,19 @@ def restored(service: ServiceProcess, database: Path, at: str, *more: str) -> An
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+def test_what_is_lost_of_the_history_is_not_taken_out_of_the_document(
+    run: Run, restore: Run, database: Path
+) -> None:
+    """A snapshot has it; what the document was when it came can be read from its edits alone."""
+    assert run("docs", "compact", "--all", "--database", str(database)).exit_code == 0
+    whole = held(database, "notes/x")
+    with closing(sqlite3.connect(database)) as raw:
+        raw.execute("UPDATE entries SET author = author + 1 WHERE position = ?", (FIRST + 1,))
+        raw.commit()
+    result = restore("notes/x", "--at", str(FIRST + 2))
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert f"its edit at position {FIRST + 1} is damaged" in result.stderr
+    assert restore("notes/x", "--at", str(FIRST)).exit_code == 0
+    assert held(database, "notes/x") != whole

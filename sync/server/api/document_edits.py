@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from auth.access import Access, Identity
-from persistence.store import Position
+from persistence.store import Past, Position
 from sync.core.errors import Forbidden, MalformedMessage
 from sync.core.names import DocumentName
 from sync.core.yprotocol import decode_state_vector
@@ -324,8 +324,8 @@ def _etag(parts: Context, position: Position, state_vector: str | None) -> str:
         **described(400, 401, 403, 404, 408, 413, 415, 422, 503),
         **described_anew(
             409,
-            "That part of the history was removed; or it is not deleted, and nothing says what it "
-            "is to be again; or its session is stopped.",
+            "That part of the history was removed, or is damaged; or it is not deleted, and "
+            "nothing says what it is to be again; or its session is stopped.",
             {"detail": "it is not deleted: there is nothing to bring back"},
         ),
     },
@@ -352,12 +352,24 @@ async def restore_document(
     head = await head_of(parts, who, document)
     async with reading(parts, head):
         past = await past_of(parts, head, given.at)
+        _check_whole(past)
         try:
             restoring = document_edits.restore(parts.hub, document, who, past)
             position, changes = await _in_time(restoring)
         except document_edits.Ended as error:
             _refuse(error.verdict)
     return JSONResponse({"position": position, "changes": changes})
+
+
+def _check_whole(past: Past) -> None:
+    """What is lost of the history must not be taken out of the document, too. Raises Refusal."""
+    lost = [each.position for each in past.damaged if each.what == "entry"]
+    if lost:
+        raise Refusal(
+            HTTPStatus.CONFLICT,
+            f"what {past.document!r} was then cannot be read: its edit at position {lost[0]} is "
+            "damaged; `draftsync doctor` tells more",
+        )
 
 
 async def _bring_back(parts: Context, document: DocumentName, who: Identity) -> dict[str, int]:

@@ -597,6 +597,8 @@ async def test_what_is_damaged_is_told() -> None:
             assert unreadable.startswith("entry 3: ")
         told = await got(admin, f"{AT}/at/3", DocumentResource)
         assert told["note"] == "2 of its edits are damaged, and left out"
+        refused = problem_of(await admin.post(f"{AT}/restore", {"position": 3}), 409)
+        assert "its edit at position 2 is damaged" in refused["detail"]
 
 
 # -- all edits
