@@ -123,6 +123,17 @@ def test_what_cannot_be_read_is_put_aside_with_its_bytes(database: Path) -> None
     assert others == {name: sound.documents[name] for name in others}
 
 
+def test_a_row_that_is_there_twice_is_put_aside(database: Path) -> None:
+    sound = write(database)
+    with raw_connection(database) as raw:
+        [row] = raw.execute("SELECT * FROM entries WHERE position = 25").fetchall()
+        stray = (row[0], row[1] + 2**24, *row[2:])  # one byte of its position is wrong
+        raw.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", stray)
+    assert damage(mend(database)) == []
+    assert aside(database) == [("entries", "drafts/1", 25 + 2**24)]
+    assert read(database).documents["drafts/1"].entries == sound.documents["drafts/1"].entries
+
+
 def test_a_second_repair_finds_nothing_to_do(database: Path) -> None:
     write(database)
     spoil(database, "position IN (2, 25, 26, 60)")
@@ -147,6 +158,10 @@ def test_what_a_snapshot_has_is_not_lost_with_its_entries(database: Path) -> Non
     spoil(database, "position <= 10")  # all that the snapshot of drafts/0 stands for
     assert damage(mend(database)) == []
     assert _contents(read(database)) == _contents(sound)
+    with closing(FileReader(database)) as reader:
+        past = reader.past("drafts/0", 15)
+    assert past.base == sound.documents["drafts/0"].snapshot  # and history begins with it
+    assert [one.position for one in past.entries] == [11, 12, 13, 14, 15]
     writer = FileWriter(database)
     writer.open()
     writer.append((sound.documents["drafts/1"].entries[0].edit._replace(document="drafts/0"),))
@@ -236,7 +251,8 @@ def snapshot_of(replica: Replica, name: str, position: int) -> Snapshot:
     return Snapshot(name, Position(position), replica.encode(), replica.state_vector(), NOON)
 
 
-def test_the_base_of_its_history_saves_a_document(database: Path) -> None:
+@pytest.mark.parametrize("lost", [0, 12])  # an edit that others stand on
+def test_the_base_of_its_history_saves_a_document(database: Path, lost: int) -> None:
     sound = write(database)
     thinned(database)
     with raw_connection(database) as raw:
@@ -248,8 +264,12 @@ def test_the_base_of_its_history_saves_a_document(database: Path) -> None:
         row = snapshot_row(Document.of(id_, "drafts/0"), stored, BASES)
         raw.execute("INSERT OR REPLACE INTO bases VALUES (?, ?, ?, ?, ?, ?)", row)
     spoil(database, "position = 10", "snapshots")
+    spoil(database, f"position = {lost}")
     assert damage(mend(database)) == []
-    assert _contents(read(database)) == _contents(sound)
+    now = read(database)
+    assert now.documents["drafts/0"].snapshot is not None
+    if not lost:
+        assert _contents(now) == _contents(sound)
 
 
 def test_a_document_whose_name_is_lost_is_put_aside(database: Path) -> None:
