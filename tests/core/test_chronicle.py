@@ -9,7 +9,7 @@ import pytest
 
 from sync.core.changes import Place
 from sync.core.chronicle import BASE, Attempt, Chronicle, Touch
-from sync.core.crdt import MAP, TEXT, XML, merge
+from sync.core.crdt import ARRAY, MAP, TEXT, XML, merge
 from sync.core.errors import MalformedMessage
 from sync.core.items import read_items, value_of
 from sync.core.stretches import stretches
@@ -39,6 +39,13 @@ def test_a_text_is_changed_inside() -> None:
     erased = alice.edit(lambda: alice.text.__delitem__(slice(0, 2)))
     assert chronicle.hear(erased) == {NOTES: Touch((), whole=False)}
     assert chronicle.hear(erased) == {}
+
+
+def test_a_text_that_is_written_and_erased_at_once_is_not_touched() -> None:
+    alice = Author(7)
+    alice.write("hello")
+    alice.edit(lambda: alice.text.clear())
+    assert Reader().hear(alice.everything()) == {}
 
 
 def test_an_edit_of_several_places_touches_each() -> None:
@@ -100,6 +107,14 @@ def test_kinds_outlive_what_they_were_told_by() -> None:
     chronicle.hear(alice.edit(lambda: alice.text.clear()))
     chronicle.hear(alice.put("score", 1))
     assert chronicle.kinds == {"notes": TEXT, "form": MAP}
+
+
+def test_a_kind_may_be_told_late() -> None:
+    chronicle, alice = Reader(), Author(7)
+    chronicle.hear(alice.edit(lambda: alice.text.insert_embed(0, pycrdt.Map({}))))
+    assert chronicle.kinds == {"notes": ARRAY}
+    chronicle.hear(alice.write("hello"))
+    assert chronicle.kinds == {"notes": TEXT}
 
 
 @pytest.mark.parametrize(("alices", "bobs"), [(7, 8), (8, 7)])

@@ -2,10 +2,10 @@
 
 from itertools import pairwise
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sync.core.deletions import contains, joined
+from sync.core.deletions import Deletions, contains, joined
 
 ranges = st.lists(
     st.tuples(st.integers(1, 2), st.integers(0, 12), st.integers(1, 5)).map(
@@ -34,3 +34,17 @@ def test_containment_is_that_of_sets(
     whole: list[tuple[int, int, int]], part: list[tuple[int, int, int]]
 ) -> None:
     assert contains(joined(whole), joined(part)) == (clocks(part) <= clocks(whole))
+
+
+@settings(max_examples=40)
+@given(ranges)
+def test_what_becomes_more_is_a_set(deleted: list[tuple[int, int, int]]) -> None:
+    so_far, known = Deletions(), set[tuple[int, int]]()
+    for client, start, end in deleted:
+        news = clocks([(client, *each) for each in so_far.add(client, start, end)])
+        assert news == clocks([(client, start, end)]) - known
+        known |= news
+    for client, start, end in (
+        (c, s, e) for c in (1, 2) for s in range(18) for e in range(s + 1, 18)
+    ):
+        assert so_far.holds(client, start, end) == (clocks([(client, start, end)]) <= known)

@@ -211,6 +211,20 @@ def test_an_array_is_spliced() -> None:
     assert writes == (0, 2)
 
 
+def test_what_stands_in_an_array_is_changed_inside() -> None:
+    alice = Author(7)
+    alice.edit(lambda: alice.array.extend([pycrdt.Map({"a": 1}), pycrdt.Map({"a": 2}), 3]))
+    wanted = alice.everything()
+    inner: Any = alice.array[1]
+    alice.edit(lambda: inner.__setitem__("a", 4))
+    bob = Author(8, alice.everything())
+    theirs: Any = bob.array[1]
+    live = bob.edit(lambda: theirs.__setitem__("b", 5))
+    restored(alice, wanted)
+    alice.hear(live)
+    assert alice.array.to_py() == [{"a": 1.0}, {"a": 2.0, "b": 5.0}, 3.0]
+
+
 def test_subdocuments_are_kept_by_their_name() -> None:
     author = Author(7)
     author.put("sub", pycrdt.Doc(guid="annex"))

@@ -108,6 +108,33 @@ def test_what_an_offline_author_took_back_is_no_attempt() -> None:
     assert (told.author, told.value, told.overruled) == ("alice", 1, ())
 
 
+def test_what_its_author_took_away_was_not_overruled() -> None:
+    log, alice, bob = Log(), Author(7), Author(8)
+    log.add("alice", alice.put("score", 1))
+    log.add("alice", alice.drop("score"))
+    log.add("bob", bob.put("score", 2))
+    assert found(log, SCORE).overruled == ()
+
+
+def test_a_client_id_is_the_first_ones_who_wrote_with_it() -> None:
+    log, alice = Log(), Author(7)
+    log.add("alice", alice.put("score", 1))
+    log.add("bob", alice.put("score", 2))
+    told = found(log, SCORE)
+    assert (told.author, told.introduced_by) == ("alice", "bob")
+
+
+def test_of_several_who_wrote_it_is_who_brought_it() -> None:
+    log, alice = Log(), Author(7)
+    alice.write("hello ")
+    bob = Author(8, alice.everything())
+    bob.write("world")
+    log.add("bob", bob.everything(), introduced=[7])
+    told = found(log, NOTES)
+    assert (told.author, told.introduced_by) == ("bob", None)
+    assert told.spans == (Span(None, "hello "), Span("bob", "world"))
+
+
 def test_who_hands_edits_on_is_not_their_author() -> None:
     log, alice = Log(), Author(7)
     log.add("alice", alice.put("other", 1))

@@ -22,7 +22,7 @@ from sync.core.restoring import restoration
 from sync.inspection.blame import blame
 from sync.inspection.state import state
 from sync.inspection.versions import versions
-from tests.core.authors import Author
+from tests.core.authors import EMPTY, Author
 from tests.inspection.pasts import Log
 
 EXAMPLES = int(os.environ.get("DRAFTSYNC_EXAMPLES", "0"))
@@ -41,7 +41,21 @@ class Person:
     subject: str
     author: Author
     online: bool = True
-    heard: int = 0  # entries of the log
+    history: pycrdt.UndoManager = field(init=False)  # of the form
+
+    def __post_init__(self) -> None:
+        self.begin(self.author)
+
+    def begin(self, author: Author) -> None:
+        self.author = author
+        self.history = pycrdt.UndoManager(scopes=[author.map], capture_timeout_millis=0)
+
+    def undo(self) -> bytes:
+        made = [EMPTY]
+        watch = self.author.doc.observe(lambda event: made.append(event.update))
+        self.history.undo()
+        self.author.doc.unobserve(watch)
+        return made[-1]
 
 
 @dataclass
@@ -51,17 +65,20 @@ class World:
     log: Log = field(default_factory=Log)
     server: Author = field(default_factory=lambda: Author(2**31))
     people: list[Person] = field(default_factory=list)
-    wrote: dict[object, str] = field(default_factory=dict)
-    seen: dict[int, str] = field(default_factory=dict)  # client ids whose owners brought edits
+    subjects: dict[int, str] = field(default_factory=dict)  # by client id
+    wrote: dict[object, int] = field(default_factory=dict)  # the client id of each value
+    seen: set[int] = field(default_factory=set)  # client ids whose owners brought edits
+    redone: set[object] = field(default_factory=set)  # values that somebody's undoing brought back
 
     def __post_init__(self) -> None:
         # Of two who write at once, that with the higher client id wins: not always the later one.
         for subject, client in zip(LETTERS, (20, 10, 30), strict=True):
             self.people.append(Person(subject, Author(client)))
+            self.subjects[client] = subject
 
     def value(self, person: Person) -> int:
         number = len(self.wrote) + 1
-        self.wrote[number] = person.subject
+        self.wrote[number] = person.author.client
         return number
 
     def arrive(self, person: Person, update: bytes, *, offline: bool) -> None:
@@ -69,35 +86,50 @@ class World:
         footprint = inspect(update)
         if not footprint.news(self.log.clocks) and not footprint.deletes:
             return
-        own = person.author.client
-        others = [client for client in footprint.writes if client != own]
-        if own in footprint.writes:
-            self.seen[own] = person.subject
+        own = {each for each in footprint.writes if self.subjects[each] == person.subject}
+        self.seen |= own & footprint.news(self.log.clocks).keys()
         time = len(self.log.entries) * 1.0
+        others = footprint.writes.keys() - own
         self.log.add(person.subject, update, time, offline=offline, introduced=others)
         self.server.hear(update)
+
+    def arrive_live(self, person: Person, update: bytes) -> None:
+        """What they have from others past the service comes with it."""
+        if person.online:
+            lacks = inspect(update).needs.items()
+            if any(end > self.log.clocks.get(client, 0) for client, end in lacks):
+                update = person.author.lacking(self.server.state_vector)
+            self.arrive(person, update, offline=False)
 
     def do(self, who: int, what: str, where: int, size: int) -> None:
         person = self.people[who]
         author = person.author
-        if what == "leave":
-            person.online = False
-        elif what == "gossip":
-            author.hear(self.people[(who + 1) % 3].author.everything())
-        elif what == "hear":
-            if not person.online:
-                update = author.lacking(self.server.state_vector)
-                self.arrive(person, update, offline=True)
-                person.online = True
-            author.hear(self.server.everything())
-        else:
-            update = author.edit(lambda: self.edit(person, what, where, size))
-            if person.online:
-                # What they have from others past the service comes with it.
-                lacks = inspect(update).needs.items()
-                if any(end > self.log.clocks.get(client, 0) for client, end in lacks):
+        match what:
+            case "leave":
+                person.online = False
+            case "gossip":
+                author.hear(self.people[(who + 1) % 3].author.everything())
+            case "lend":  # what somebody made offline comes by another one
+                for step in ((1, "leave"), (1, "set"), (1, "write"), (0, "gossip"), (0, "set")):
+                    self.do((who + step[0]) % 3, step[1], where, size)
+            case "reload":
+                person.begin(Author(author.client + 100, author.everything()))
+                self.subjects[person.author.client] = person.subject
+            case "resend" if person.online:
+                self.arrive(person, author.everything(), offline=True)
+            case "undo":
+                before = {author.map.get(key) for key in KEYS}
+                self.arrive_live(person, person.undo())
+                self.redone |= {author.map.get(key) for key in KEYS} - before
+            case "hear":
+                if not person.online:
                     update = author.lacking(self.server.state_vector)
-                self.arrive(person, update, offline=False)
+                    self.arrive(person, update, offline=True)
+                    person.online = True
+                author.hear(self.server.everything())
+            case _:
+                update = author.edit(lambda: self.edit(person, what, where, size))
+                self.arrive_live(person, update)
 
     def edit(self, person: Person, what: str, where: int, size: int) -> None:
         author = person.author
@@ -111,6 +143,9 @@ class World:
             characters = str(text)
             at = len(characters[: where % (len(characters) + 1)].encode())
             text.insert(at, LETTERS[person.subject] * size)
+        elif what == "format":
+            end = len(str(text)[: where % (len(str(text)) + 1)].encode())
+            text.format(0, end, {"bold": True if size > 1 else None})
         elif what == "erase" and len(text):
             characters = str(text)
             start = where % len(characters)
@@ -138,12 +173,12 @@ class World:
 
 WORDS = (
     *("set", "set", "drop", "write", "write", "erase", "add", "remove", "nest", "nested"),
-    *("leave", "hear", "hear", "gossip"),
+    *("leave", "hear", "hear", "gossip", "lend", "reload", "resend", "undo", "format"),
 )
 steps = st.lists(
     st.tuples(st.integers(0, 2), st.sampled_from(WORDS), st.integers(0, 30), st.integers(1, 3)),
-    min_size=1,
-    max_size=40,
+    min_size=8,
+    max_size=30,
 )
 Step = tuple[int, str, int, int]
 
@@ -232,21 +267,22 @@ def test_blame_names_who_did_it(happened: list[Step]) -> None:
             values[position],
             values[position - 1],
         )
-        if one.value is not ABSENT:
+        if one.value is not ABSENT and one.value not in world.redone:
             expect_author(world, world.wrote[one.value], one.author, one.introduced_by)
         for attempt in one.overruled:
             assert attempt.value != one.value
-            if attempt.author is not None:
-                assert world.wrote[attempt.value] == attempt.author
+            if attempt.author is not None and attempt.value not in world.redone:
+                assert world.subjects[world.wrote[attempt.value]] == attempt.author
     expect_spans(world, told, held[-1].get(Place("notes"), ""))
 
 
-def expect_author(world: World, wrote: str, author: str | None, introduced_by: str | None) -> None:
+def expect_author(world: World, wrote: int, author: str | None, introduced_by: str | None) -> None:
+    subject = world.subjects[wrote]
     if author is None:
-        assert wrote not in world.seen.values(), "they brought edits of their own: they are known"
-        assert introduced_by not in (None, wrote)
+        assert wrote not in world.seen, "they brought edits of their own: they are known"
+        assert introduced_by not in (None, subject)
     else:
-        assert author == wrote
+        assert author == subject
         assert introduced_by != author
 
 
@@ -257,11 +293,8 @@ def expect_spans(world: World, told: dict[Place, Any], text: object) -> None:
         if span.author is not None:
             assert set(span.text) <= set(LETTERS[span.author])
         else:
-            assert any(
-                set(span.text) & set(LETTERS[person.subject])
-                for person in world.people
-                if person.subject not in world.seen.values()
-            )
+            unseen = world.subjects.keys() - world.seen
+            assert any(set(span.text) & set(LETTERS[world.subjects[each]]) for each in unseen)
 
 
 @histories
@@ -289,7 +322,7 @@ def test_live_clients_merge_a_restoration(
     wanted = state(log.past(cut % (len(log.entries) + 1)))
     update = restoration(state(log.past()).update, wanted.update)
     for step in meanwhile:
-        if step[1] not in ("leave", "hear", "gossip"):
+        if step[1] not in ("leave", "hear", "gossip", "lend"):
             world.do(*step)
     if update is not None:
         log.add("admin", update)
