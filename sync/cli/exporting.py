@@ -216,6 +216,8 @@ class _Export:
                 self._report(number, len(heads))
                 past = from_thread.run(_past, reader, head.document, until)
                 self._note(past, damages(past, {}))
+                if any(each.what == "entry" for each in past.damaged):  # its snapshot may have it
+                    past = from_thread.run(newest, reader, DocumentName(head.document))
                 if past.base is not None or past.entries:
                     lines.write(document_line(past))
                     for entry in past.entries:

@@ -192,7 +192,7 @@ def test_an_export_that_lacks_what_is_damaged_fails(
 
 
 def test_what_a_snapshot_has_is_exported_though_its_history_is_damaged(
-    run: Run, export: Run, database: Path
+    run: Run, export: Run, database: Path, tmp_path: Path
 ) -> None:
     whole = export("notes/x").stdout
     assert run("docs", "compact", "--all", "--database", str(database)).exit_code == 0
@@ -202,6 +202,11 @@ def test_what_a_snapshot_has_is_exported_though_its_history_is_damaged(
     result = export("notes/x")
     assert (result.exit_code, result.stdout, result.stderr) == (0, whole, "")
     assert export("notes/x", "--format", "csv").exit_code == 1  # who set what is history
+    archive, other = str(tmp_path / "all.zip"), str(tmp_path / "other.db")
+    assert export("--all", "--format", "archive", "-o", archive).exit_code == 1
+    assert run("docs", "import", archive, "--database", other).exit_code == 0
+    again = json.loads(run("docs", "export", "notes/x", "--database", other).stdout)
+    assert again[0]["content"] == json.loads(whole)[0]["content"]
 
 
 def test_a_pipe_is_written_to_and_not_replaced(export: Run, tmp_path: Path) -> None:
