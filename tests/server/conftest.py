@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import gc
 import ipaddress
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +22,15 @@ from tests.server import service
 def nobody_pays(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of what the machine does beside the tests no message costs its sender a wait."""
     monkeypatch.setattr(connection, "SLOW_SECONDS", 3_600.0)
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """To look through what a thousand tests left is no work of the service, whose time is taken."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(params=["picows", "hypercorn"])

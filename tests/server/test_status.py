@@ -480,6 +480,7 @@ async def test_a_draft_of_too_many_edits_is_not_looked_into(
     assert draft_of(told, draft())["note"] == "it is too large to be looked into here"
 
 
+@pytest.mark.usefixtures("uncollected")
 async def test_a_large_draft_is_read_in_another_process(
     watch: Watch, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -718,6 +719,7 @@ async def test_only_so_much_is_kept(watch: Watch, monkeypatch: pytest.MonkeyPatc
 # -- what it costs
 
 
+@pytest.mark.usefixtures("uncollected")
 async def test_what_a_session_of_20_members_and_50_cases_costs(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

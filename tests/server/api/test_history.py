@@ -542,6 +542,7 @@ def typed(count: int) -> list[bytes]:
     return updates
 
 
+@pytest.mark.usefixtures("uncollected")
 async def test_a_long_history_does_not_hold_the_event_loop(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
