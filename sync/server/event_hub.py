@@ -12,11 +12,9 @@ import asyncio
 import math
 import time
 from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from typing import Any
-from weakref import WeakKeyDictionary
 
 from auth.access import AuthError, Identity
 from persistence.store import StoreError, StoreUnavailable
@@ -43,7 +41,6 @@ from sync.core.event_channel import (
     error_text,
     ping_text,
     published_text,
-    status_text,
     subscribed_text,
     token_text,
 )
@@ -54,6 +51,7 @@ from sync.server.admission import Admission
 from sync.server.connection import EXPIRED, Pace, Verdict, Wait
 from sync.server.event_connection import Chunk, EventConnection, EventOutbox
 from sync.server.event_feed import EventFeed, Told
+from sync.server.event_status import Watches
 from sync.server.hub import Hub
 from sync.server.meters import ChannelStatistics, Meters
 from sync.server.session_view import session_json, truncated_before
@@ -65,35 +63,8 @@ log = logger(__name__)
 CHUNK_BYTES = 2**17
 """Of events that are given to a socket at once; a single one may be larger."""
 
-STATUS_SECONDS = 1.0
-"""Between two looks at what goes on in a session, while somebody wants to know."""
-
 _INVALID_TEXT = 1007  # close code: RFC 6455 section 7.4.1
 _GONE = 1001  # close code: clients come back after it, if they are there
-
-StatusOf = Callable[[LiveSession], Awaitable[Mapping[str, Any]]]
-"""What goes on in a session, as JSON."""
-
-
-class _Watch:
-    """What goes on in one session, as those know it who want to."""
-
-    def __init__(self) -> None:
-        self.text: bytes | None = None
-        self.task: asyncio.Task[None] | None = None
-        self._told: WeakKeyDictionary[EventConnection, bytes] = WeakKeyDictionary()
-
-    def tell_anew(self, watcher: EventConnection) -> None:
-        """Somebody has just asked for it."""
-        self._told.pop(watcher, None)
-        self.tell([watcher])
-
-    def tell(self, watchers: Iterable[EventConnection]) -> None:
-        """Send it to those who do not know it yet; who does not read is told later."""
-        for each in watchers:
-            if self.text is not None and self._told.get(each) != self.text and not each.outbox.full:
-                self._told[each] = self.text
-                each.say(self.text)
 
 
 class EventHub:
@@ -101,8 +72,8 @@ class EventHub:
 
     def __init__(self, hub: Hub, sessions: Sessions, admission: Admission) -> None:
         self.meters = Meters()
-        self.status_of: StatusOf | None = None
-        """What clients get that ask for the status."""
+        self.watches = Watches(self._watchers)
+        """Tell those who ask for it what goes on in their session."""
         self._hub = hub
         self._sessions = sessions
         self._admission = admission
@@ -116,7 +87,6 @@ class EventHub:
         self._beats: OrderedDict[EventConnection, float] = OrderedDict()
         """When each is pinged, the next one first."""
         self._beat_timer: asyncio.TimerHandle | None = None
-        self._watches: dict[str, _Watch] = {}  # by session
         self._draining = False
         sessions.listeners.append(self._on_event)
         hub.revoking.listeners.append(self._end_revoked)
@@ -228,9 +198,7 @@ class EventHub:
         verdict = Verdict.of(Draining("the server is restarting: connect again"))
         for connection in list(self._connections.values()):
             self.end(connection, verdict)
-        for watch in self._watches.values():
-            if watch.task is not None:
-                watch.task.cancel()
+        self.watches.end()
         if self._beat_timer is not None:
             self._beat_timer.cancel()
 
@@ -361,8 +329,13 @@ class EventHub:
             )
         )
         if channel.status:
-            self._watch_status(connection)
+            self.watches.begin(connection)
         self._send_due(connection)
+
+    def _watchers(self, session: str) -> list[EventConnection]:
+        """Those who want to know what goes on in a session."""
+        here = self._by_session.get(session, {})
+        return [each for each in here.values() if each.channel.status]
 
     def _acknowledge(self, connection: EventConnection, offset: int) -> None:
         live, subject = connection.live, connection.actor.subject
@@ -459,38 +432,6 @@ class EventHub:
         """Everything in the connection's outbox was sent: what it missed meanwhile is due."""
         if connection.id in self._connections:
             self._send_due(connection)
-
-    # -- the status
-
-    def _watch_status(self, connection: EventConnection) -> None:
-        """Somebody wants to know what goes on in a session."""
-        live = connection.live
-        watch = self._watches.get(live.id)
-        if watch is not None:
-            watch.tell_anew(connection)
-        elif self.status_of is not None:
-            watch = self._watches[live.id] = _Watch()
-            watch.task = self._loop.create_task(self._watch(live, watch, self.status_of))
-
-    async def _watch(self, live: LiveSession, watch: _Watch, status_of: StatusOf) -> None:
-        """Tell those who want to know what goes on in a session, until there are none."""
-        known: object = None
-        try:
-            while watchers := self._watchers(live):
-                with suppress(StoreError):  # it is told when the disk can be read again
-                    status = await status_of(live)
-                    if status is not known:
-                        watch.text, known = status_text(status), status
-                watch.tell(watchers)
-                await asyncio.sleep(STATUS_SECONDS)
-        except Exception:  # a bug costs the status, not the server
-            log.exception("what goes on in a session cannot be told", session=live.id)
-        finally:
-            del self._watches[live.id]
-
-    def _watchers(self, live: LiveSession) -> list[EventConnection]:
-        here = self._by_session.get(live.id, {})
-        return [each for each in here.values() if each.channel.status]
 
     # -- rights
 

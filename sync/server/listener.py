@@ -51,7 +51,7 @@ class Listener:
         self.monitor.webhooks = webhooks.statistics
         self.monitor.keep = settings.keep
         self.metrics = Metrics(self.monitor)
-        self._events.status_of = self.monitor.board.shown
+        self._events.watches.status_of = self.monitor.board.shown
         here = self.metrics if settings.metrics_bind is None else None
         if settings.web is not None:
             layers = (partial(WebApp, settings.web), *layers)

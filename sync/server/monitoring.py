@@ -52,6 +52,7 @@ REASONS: Mapping[str, str] = {
     "TokenMissing": "missing",
     "TokenExpired": "expired",
     "TokenInvalid": "invalid",
+    "TokenRevoked": "revoked",
     "KeysUnavailable": "unchecked",
 }
 """Why a token was refused, by the name of the error; others count as "other"."""

@@ -99,6 +99,11 @@ def test_what_has_expired_anyway_is_forgotten(
     clock.now = LATER - 0.5
     revocations.add(kind, "carol", at=LATER, until=2 * LATER)
     assert len(revocations) == 2, "alice's longer one, and carol's"
+    clock.now = LATER
+    revocations.add(kind, "dave", at=LATER, until=3 * LATER)
+    clock.now = 2 * LATER
+    revocations.add(kind, "erin", at=LATER, until=3 * LATER)
+    assert len(revocations) == 2, "dave's and erin's"
 
 
 def test_nothing_is_revoked_at_first(revocations: Revocations) -> None:

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from persistence.memory import MemoryStore
 from sync.core.events import MAX_DATA
-from sync.server import event_hub, patience
+from sync.server import event_status, patience
 from sync.server.event_hub import EventHub
 from sync.server.sessions import LiveSession
 from tests.server.parts import DISK_FULL, TroubledStore, eventually
@@ -769,7 +769,7 @@ async def test_nothing_is_left_of_who_has_gone(service: Running) -> None:
 async def test_the_status_for_those_who_want_it(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(event_hub, "STATUS_SECONDS", 0.01)
+    monkeypatch.setattr(event_status, "STATUS_SECONDS", 0.01)
     now = {"connected": 1}
     asked = 0
 
@@ -779,7 +779,7 @@ async def test_the_status_for_those_who_want_it(
         asked += 1
         return dict(now)
 
-    the_hub().status_of = status_of
+    the_hub().watches.status_of = status_of
     async with talking(service) as talk, talking(service, BOB) as other:
         await other.subscribe()
         await talk.subscribe(status=True)
@@ -792,7 +792,7 @@ async def test_the_status_for_those_who_want_it(
         await talk.subscribe(status=True)
         assert (await talk.hear())["status"] == {"connected": 2}
         await talk.subscribe()
-        await eventually(lambda: not the_hub()._watches)
+        await eventually(lambda: not the_hub().watches)
         now["connected"] = 3
         await is_alive(talk)
 
@@ -803,10 +803,10 @@ async def test_a_status_that_fails_costs_the_status(
     async def status_of(_live: LiveSession) -> dict[str, Any]:
         raise ZeroDivisionError
 
-    the_hub().status_of = status_of
+    the_hub().watches.status_of = status_of
     async with talking(service) as talk:
         await talk.subscribe(status=True)
-        await eventually(lambda: not the_hub()._watches)
+        await eventually(lambda: not the_hub().watches)
         await talk.publish()
     assert "ZeroDivisionError" in caplog.text
 

@@ -76,7 +76,8 @@ class RefusedResource(Resource):
     documents: ByCode = Field(description="Though their token is good, by close code.")
     events: ByCode = Field(description="Though their token is good, by close code.")
     tokens: dict[
-        Literal["missing", "expired", "invalid", "unchecked", "other"], Annotated[int, Field(ge=0)]
+        Literal["missing", "expired", "invalid", "revoked", "unchecked", "other"],
+        Annotated[int, Field(ge=0)],
     ] = Field(description="Tokens and tickets; unchecked: the keys could not be had.")
 
 
@@ -225,7 +226,14 @@ SERVICE: dict[str, Any] = {
     "refused": {
         "documents": {"4403": 1},
         "events": {},
-        "tokens": {"missing": 0, "expired": 3, "invalid": 0, "unchecked": 0, "other": 0},
+        "tokens": {
+            "missing": 0,
+            "expired": 3,
+            "invalid": 0,
+            "revoked": 0,
+            "unchecked": 0,
+            "other": 0,
+        },
     },
     "rooms": 7,
     "edits": {

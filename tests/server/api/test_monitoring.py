@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from persistence.memory import MemoryStore
 from persistence.store import DeadLetter
 from sync.core.yprotocol import update_frame
-from sync.server import event_hub, status
+from sync.server import event_status, status
 from sync.server.api.monitoring import (
     ConnectionsPage,
     DeadLettersPage,
@@ -159,6 +159,8 @@ async def test_connections_and_their_pages(office: Office) -> None:
 async def test_ends_and_refusals_by_their_code(office: Office) -> None:
     root = office.api("root", ADMIN)
     problem_of(await office.nobody.get("status"), 401)
+    assert (await root.post("revocations", {"sub": "dora"})).status_code == 201
+    problem_of(await Api(office.http, token("dora")).get("status"), 401)
     async with connect(office.service.sync_url, "elsewhere", token("carl")) as client:
         await client.synced()
     nobody = token_for("nobody", docs={"other": "write"})
@@ -171,7 +173,7 @@ async def test_ends_and_refusals_by_their_code(office: Office) -> None:
     assert found["closed"] == {"documents": {"0": 1}, "events": {}}
     assert found["refused"]["documents"] == {"4403": 1}
     assert found["refused"]["tokens"] == {
-        "missing": 1, "expired": 0, "invalid": 0, "unchecked": 0, "other": 0,
+        "missing": 1, "expired": 0, "invalid": 0, "revoked": 1, "unchecked": 0, "other": 0,
     }  # fmt: skip
 
 
@@ -229,7 +231,7 @@ async def test_queries_that_make_no_sense(office: Office, query: str) -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(event_hub, "STATUS_SECONDS", 0.01)
+    monkeypatch.setattr(event_status, "STATUS_SECONDS", 0.01)
     monkeypatch.setattr(status, "PUSH_SECONDS", 0.0)
     monkeypatch.setattr(status, "PUSH_FACTOR", 0.0)
 
