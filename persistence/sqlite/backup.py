@@ -27,7 +27,7 @@ from pathlib import Path
 from persistence.sqlite import schema
 from persistence.sqlite.errors import tells_damage, translated
 from persistence.sqlite.files import beside, open_to_read, remove, sync
-from persistence.sqlite.lock import WriterLock
+from persistence.sqlite.lock import WriterLock, last_writer
 from persistence.sqlite.log_file import log_of
 from persistence.sqlite.queries import one_moment
 from persistence.sqlite.rows import seal_meta
@@ -168,12 +168,12 @@ def _copy(source: Path, part: _Part, progress: Progress) -> bool:
 
 
 def _copy_once(source: Path, part: _Part, progress: Progress) -> bool:
-    owner = _last_writer(source)
+    owner = last_writer(source)
 
     def stepped(_status: int, remaining: int, total: int) -> None:
         os.fsync(part.descriptor)
         progress((total - remaining) * page_bytes, total * page_bytes)
-        if _last_writer(source) != owner:
+        if last_writer(source) != owner:
             raise _OtherWriter
 
     with closing(open_to_read(source, PATIENCE)) as reading, one_moment(reading):
@@ -186,14 +186,6 @@ def _copy_once(source: Path, part: _Part, progress: Progress) -> bool:
             writing.execute("PRAGMA synchronous = OFF")  # each step is synced
             reading.backup(writing, pages=STEP_PAGES, progress=stepped)
     return older
-
-
-def _last_writer(database: Path) -> bytes:
-    """What the writer's lock of a database says of who took it last."""
-    try:
-        return beside(database, "-lock").read_bytes()
-    except OSError:
-        return b""
 
 
 def _is_older(connection: sqlite3.Connection, source: Path) -> bool:

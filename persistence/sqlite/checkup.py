@@ -1,7 +1,8 @@
 """Looking over a whole database: is every row what was written, and is none missing?
 
-For the person whose database may be damaged. Nothing is changed; a live service goes on meanwhile,
-for no moment is held longer than one document, or one session, takes.
+For the person whose database may be damaged. Nothing is changed; a live service goes on meanwhile.
+Only its log grows while one moment is looked at: as long as the pages, the names, one document or
+one session take.
 """
 
 from __future__ import annotations
@@ -192,7 +193,7 @@ def _examine(
     quick: bool,
 ) -> None:
     check_room(connection, path, report.tell)
-    pages = check_pages(connection, report.tell, progress, quick=quick)
+    pages = check_pages(connection, path, report.tell, progress, quick=quick)
     tables = check_schema(connection, report.tell)
     report.walkable = pages and tables
     check_meta(connection, report.tell)

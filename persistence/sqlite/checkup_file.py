@@ -10,6 +10,7 @@ from pathlib import Path
 
 from persistence.sqlite import schema
 from persistence.sqlite.checkup_findings import Finding, Progress, Tell, some
+from persistence.sqlite.lock import last_writer
 from persistence.sqlite.log_file import LogState
 from persistence.sqlite.seals import legible
 
@@ -18,6 +19,7 @@ LITTLE = 100 * 2**20
 
 _MOST_LINES = 20  # of SQLite's own findings
 _TICK = 2_000_000  # steps of SQLite's machine between two signs of life
+_MOST_STARTS = 3  # of services that the walk through the pages gives way to
 _MUCH_FREE = 0.25  # of the file
 
 
@@ -79,30 +81,46 @@ def check_log(state: LogState, tell: Tell) -> None:
 
 
 def check_pages(
-    connection: sqlite3.Connection, tell: Tell, progress: Progress, *, quick: bool
+    connection: sqlite3.Connection, path: Path, tell: Tell, progress: Progress, *, quick: bool
 ) -> bool:
-    """Tell of pages that SQLite finds malformed. Returns whether all are well."""
-    pages = _number(connection, "page_count")
-    ticks = 0
+    """Tell of pages that SQLite finds malformed. Returns whether all are well.
 
-    def tick() -> int:
-        nonlocal ticks
-        ticks += 1
-        progress("pages", min(ticks, pages), pages)
-        return 0
-
-    connection.set_progress_handler(tick, _TICK)
-    try:
-        pragma = "quick_check" if quick else "integrity_check"
-        said = [legible(row[0]) for row in connection.execute(f"PRAGMA {pragma}({_MOST_LINES})")]
-    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
-        said = [str(error)]
-    finally:
-        connection.set_progress_handler(None, 0)
+    A service that is started brings the whole log into the database first, which waits for whoever
+    reads an earlier moment: for that it goes first, and the pages are looked at again. (But for one
+    that is started all the time, perhaps because the database is damaged.)
+    """
+    said: list[str] = []
+    for _ in range(_MOST_STARTS):
+        said = said or _walk(connection, path, progress, quick=quick, gives_way=True)
+    said = said or _walk(connection, path, progress, quick=quick, gives_way=False)
     for line in said:
         if line != "ok":
             tell(malformed(line))
     return said == ["ok"]
+
+
+def _walk(
+    connection: sqlite3.Connection, path: Path, progress: Progress, *, quick: bool, gives_way: bool
+) -> list[str]:
+    """Return what SQLite says of the pages; nothing where a service was started meanwhile."""
+    pages = _number(connection, "page_count")
+    owner, ticks, started = last_writer(path), 0, False
+
+    def tick() -> bool:
+        nonlocal ticks, started
+        ticks += 1
+        progress("pages", min(ticks, pages), pages)
+        started = gives_way and last_writer(path) != owner
+        return started
+
+    connection.set_progress_handler(tick, _TICK)
+    try:
+        pragma = "quick_check" if quick else "integrity_check"
+        return [legible(row[0]) for row in connection.execute(f"PRAGMA {pragma}({_MOST_LINES})")]
+    except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+        return [] if started else [str(error)]
+    finally:
+        connection.set_progress_handler(None, 0)
 
 
 def malformed(said: str) -> Finding:

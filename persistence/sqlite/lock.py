@@ -44,3 +44,11 @@ class WriterLock:
         if self._descriptor >= 0:
             os.close(self._descriptor)
             self._descriptor = -1
+
+
+def last_writer(database: Path) -> bytes:
+    """Return what the lock of a database says of who took it last."""
+    try:
+        return beside(database, "-lock").read_bytes()
+    except OSError:
+        return b""

@@ -157,6 +157,37 @@ def test_beside_a_writer_that_is_at_work(database: Path) -> None:
     assert written > 30
 
 
+def test_a_service_that_is_started_while_pages_are_looked_at_goes_first(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would not start beside somebody who reads an earlier moment."""
+    monkeypatch.setattr("persistence.sqlite.checkup_file._TICK", 500)
+    write(database)
+    seen: list[int] = []
+
+    def start(what: str, done: int, _total: int) -> None:
+        if what == "pages":
+            seen.append(done)
+            if len(seen) == 3:
+                database.with_name(f"{database.name}-lock").write_text("4711\n")
+
+    assert codes(checkup.examine(database, progress=start)) == set()
+    assert seen[:5] == [1, 2, 3, 1, 2]
+
+
+def test_services_that_are_started_all_the_time_do_not_keep_it_from_looking(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("persistence.sqlite.checkup_file._TICK", 500)
+    write(database)
+    starts = iter(range(100_000))
+
+    def start(*_: object) -> None:
+        database.with_name(f"{database.name}-lock").write_text(f"{next(starts)}\n")
+
+    assert codes(checkup.examine(database, progress=start)) == set()
+
+
 def test_a_session_whose_log_row_is_of_an_earlier_time(database: Path) -> None:
     """A write that the disk dropped: the service adds nothing to such a session any more."""
     write(database, documents=0, sessions=1)
