@@ -43,9 +43,9 @@ def test_a_text_is_changed_inside() -> None:
 
 def test_a_text_that_is_written_and_erased_at_once_is_not_touched() -> None:
     alice = Author(7)
-    alice.write("hello")
-    alice.edit(lambda: alice.text.clear())
+    updates = [alice.write("hello"), alice.edit(lambda: alice.text.clear())]
     assert Reader().hear(alice.everything()) == {}
+    assert Reader().hear(merge(updates)) == {}
 
 
 def test_an_edit_of_several_places_touches_each() -> None:
