@@ -454,6 +454,7 @@ class FileWriter:
         connection.execute("PRAGMA wal_autocheckpoint = 0")  # in tidy, when nobody waits for it
         connection.execute(f"PRAGMA journal_size_limit = {4 * LOG_PAGES * _FRAME}")
         connection.execute("PRAGMA cell_size_check = ON")
+        connection.execute("PRAGMA secure_delete = ON")  # as some builds have it: gone is gone
         schema.migrate(connection)
         connection.text_factory = bytes
         self._log_is_long = False

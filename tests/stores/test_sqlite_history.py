@@ -396,6 +396,25 @@ def test_a_purge_takes_what_is_in_quarantine_too(database: Path) -> None:
     assert meta(database, "removed") == "6"
 
 
+def test_nothing_of_what_was_purged_is_left_in_the_file(database: Path) -> None:
+    def connect(path: Path) -> sqlite3.Connection:
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("PRAGMA secure_delete = OFF")  # as most builds of SQLite have it
+        return connection
+
+    with closing(FileWriter(database, connect=connect)) as writer:
+        writer.open()
+        writer.append((edit(update=b"a secret"), edit(update=b"and a long one" * 1_000)))
+        writer.compact(snapshot(2, update=b"a secret snapshot"))
+        writer.rebase(snapshot(1, update=b"a secret base"))
+        writer.delete(DELETED)
+        while writer.purge("drafts/1"):
+            pass
+    whole = database.read_bytes()
+    assert b"secret" not in whole
+    assert b"a long one" not in whole
+
+
 # -- deletions and revocations
 
 
