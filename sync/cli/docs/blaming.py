@@ -19,9 +19,9 @@ from sync.cli.docs.changes import sides, value
 from sync.cli.reading import look
 from sync.core.errors import NativeFailure
 from sync.forms.definition import FormDefinition
-from sync.inspection.blame import Blame, Overruled
-from sync.inspection.blame import blame as blamed
+from sync.inspection.blame import Blame, Overruled, blames
 from sync.inspection.labels import label
+from sync.inspection.story import retell
 from sync.server.deep_stack import run_deep
 
 _UNKNOWN = "(unknown)"
@@ -48,7 +48,9 @@ def blame(
 
     found, form = look(read, config, database)
     try:
-        fields = run_deep(lambda: blamed(found))
+        fields, damaged = run_deep(
+            lambda: retell(found, lambda story: (blames(story), story.damaged))
+        )
     except NativeFailure as failure:
         options.failed(f"the document {name!r} cannot be read: {failure}")
     if json_output:
@@ -57,7 +59,7 @@ def blame(
     else:
         where = f"{document}   position {found.position}"
         screen.page(screen.line(where, "bold"), _grid(fields, form))
-    tell_damage(tuple(f"{d.what} {d.position}: {d.reason}" for d in found.damaged))
+    tell_damage(damaged)
 
 
 def _grid(fields: list[Blame], form: FormDefinition | None) -> screen.Grid:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 
@@ -23,10 +23,10 @@ from sync.core.errors import NativeFailure
 from sync.core.events import iso
 from sync.core.names import DocumentName
 from sync.forms.definition import FormDefinition
-from sync.inspection.versions import PAUSE_SECONDS, Version, versions
+from sync.inspection.story import Story, retell
+from sync.inspection.versions import PAUSE_SECONDS, Version, version_page
 from sync.server.deep_stack import run_deep
 
-_T = TypeVar("_T")
 _MOST_CHANGES = 8  # of a version that are shown
 _PAGE = 1_000
 
@@ -80,19 +80,22 @@ def _versions(
         return await past(reader, document), await form_of(reader, document)
 
     found, form = look(read, None, database)
+
+    def read_versions(story: Story) -> tuple[list[Version], int, tuple[str, ...]]:
+        return *version_page(story, pause, after, limit), story.damaged
+
     try:
-        made = run_deep(lambda: versions(found, pause))
+        shown, all_, damaged = run_deep(lambda: retell(found, read_versions))
     except NativeFailure as failure:
         options.failed(f"the document {document!r} cannot be read: {failure}")
-    shown = _some([each for each in made if each.last > (after or 0)], limit, after)
     if json_output:
         earliest = found.base.position if found.base else 0
         told = [each.to_json(form) for each in shown]
         screen.echo_json({"name": document, "earliest": earliest, "versions": told})
     else:
         screen.page(*_heading(document, found), _version_grid(shown, form))
-    _tell_more(len(shown), len(made), after)
-    tell_damage(tuple(map(_damage, found.damaged)))
+    _tell_more(len(shown), all_, after)
+    tell_damage(damaged)
 
 
 def _heading(document: str, found: Past) -> Iterator[screen.Line]:
@@ -148,7 +151,7 @@ def _edits(
     found, damaged, thinned, known = look(read, None, database)
     if not known:
         options.failed(str(NoSuchDocument(f"there is no document {document!r} in this database")))
-    shown = _some(found, limit, after)
+    shown = found[:limit] if limit and after is not None else found[-limit:]
     if json_output:
         told = [_edit_json(each) for each in shown]
         screen.echo_json({"name": document, "thinned": thinned, "entries": told})
@@ -202,13 +205,6 @@ def _edit_json(each: EntryInfo) -> dict[str, Any]:
 
 
 # -- both
-
-
-def _some(found: list[_T], limit: int, after: int | None) -> list[_T]:
-    """The newest, or behind a point the first."""
-    if not limit:
-        return found
-    return found[-limit:] if after is None else found[:limit]
 
 
 def _tell_more(shown: int, all_: int, after: int | None) -> None:
