@@ -23,9 +23,11 @@ class Authors:
 
     def __init__(self, edits: Sequence[Edit]) -> None:
         self._known: dict[int, str] = {}
+        self._introduced: list[set[int]] = []  # by each edit
         self._away: list[dict[int, float]] = []
         seen: dict[int, float] = {}
         for edit in edits:
+            self._introduced.append({each.client for each in edit.clients if each.introduced})
             for client, _, _, introduced in edit.clients:
                 if not introduced:
                     self._known.setdefault(client, edit.author)
@@ -39,9 +41,8 @@ class Authors:
     def of_client(self, index: int, client: int) -> Credit:
         """Who wrote what an entry, by its index, brought of a client id."""
         edit = self._edits[index]
-        flagged = any(each.introduced for each in edit.clients if each.client == client)
         known = self._known.get(client)
-        if known == edit.author or (known is None and not flagged):
+        if known == edit.author or (known is None and client not in self._introduced[index]):
             return Credit(edit.author)
         return Credit(known, edit.author)
 
