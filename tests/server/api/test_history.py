@@ -685,7 +685,7 @@ class SlowStore(MemoryStore):
 async def test_large_histories_are_in_memory_one_after_the_other(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(document_access, "FREE_BYTES", 0)
+    monkeypatch.setattr(document_access, "FREE_BYTES", document_access.EDIT_BYTES)
     monkeypatch.setattr(document_access, "READING_BYTES", 1)
     store = SlowStore()
     await Writing(store).edit(score(3))
