@@ -1,8 +1,8 @@
 """Random histories: the past is what replicas saw, blame names who did it, restoring converges.
 
 The oracle knows nothing of items: every value that is set is set once, so a value tells who wrote
-it, and of texts every letter does. What a document held at each position, replicas tell that heard
-the log up to there.
+it (but for one that an undo brought back), and of texts every letter does. What a document held at
+each position, replicas tell that heard the log up to there.
 """
 
 from __future__ import annotations
