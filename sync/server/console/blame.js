@@ -1,6 +1,7 @@
 /** Who set which field, when, from what; and whom that overruled. */
 
 import { Away, REPLAY_SECONDS, read } from './api.js'
+import { valueSpan } from './content.js'
 import { h, patch } from './dom.js'
 import { capital, duration, integer, shown } from './format.js'
 import { badge, damage, documentPlace, empty, failure, loading, section, time } from './parts.js'
@@ -32,16 +33,16 @@ const table = (name, fields) =>
     h('thead', {}, h('tr', {}, HEADS.map((head) => h('th', { scope: 'col' }, head)))),
     h('tbody', {}, fields.map((each) => h('tr', { key: each.field },
       h('th', { scope: 'row' }, capital(each.label)),
-      h('td', { class: 'wide' }, each.spans.length > 1 ? spans(each.spans) : h('span', { class: 'value' }, shown(each.value))),
+      h('td', { class: 'wide' }, each.spans.length > 1 ? spans(each.spans) : valueSpan(shown(each.value))),
       h('td', {}, h('span', { class: 'name' }, each.author)),
       h('td', {}, time(each.time), ' ', h('a', { class: 'figures', href: `#/${documentPlace(name, 'past')}?at=${each.position}`, 'aria-label': `See it at position ${each.position}` }, `#${integer(each.position)}`)),
-      h('td', { class: 'wide' }, 'before' in each ? h('span', { class: 'value' }, shown(each.before)) : h('span', { class: 'quiet' }, 'nothing')),
+      h('td', { class: 'wide' }, 'before' in each ? valueSpan(shown(each.before)) : h('span', { class: 'quiet' }, 'nothing')),
       h('td', {}, notes(each)))))))
 
 /** A text, by who wrote which stretch. */
 function spans(all) {
   const authors = [...new Set(all.map(({ author }) => author))]
-  return h('span', { class: 'value' }, all.map(({ author, text }) =>
+  return valueSpan(all.map(({ author, text }) =>
     h('span', { class: `span span-${(authors.indexOf(author) % 4) + 1}`, title: author }, text)),
   h('span', { class: 'authors' }, authors.map((author, index) => h('span', { class: `span span-${(index % 4) + 1}` }, author))))
 }

@@ -1,8 +1,11 @@
 /** What a document holds: by the form of its session, or place by place; and what changed in it. */
 
 import { h } from './dom.js'
-import { capital, shown } from './format.js'
+import { capital, count, shown } from './format.js'
 import { badge, empty, meter } from './parts.js'
+
+const LONG = 1_500 // letters
+const CONTEXT = 300 // letters of what stayed, before and behind a change
 
 /** Who a place is among all of a document's. */
 export const placeKey = ({ root, key }) => `${root}\u0000${key ?? ''}`
@@ -34,28 +37,41 @@ export function difference(before, after) {
   return changes
 }
 
-/** A value, and with a change what became of it. */
-export function valueNode(value, change) {
-  if (!change) return value === undefined ? h('span', { class: 'quiet' }, 'not answered') : h('span', { class: 'value' }, shown(value))
-  if (!('after' in change)) return h('span', { class: 'value' }, h('del', {}, shown(change.before)), ' ', badge('warn', 'removed'))
-  if (!('before' in change)) return h('span', { class: 'value' }, h('ins', {}, shown(change.after)))
-  if (typeof change.before === 'string' && typeof change.after === 'string') return h('span', { class: 'value' }, textDifference(change.before, change.after))
-  return h('span', { class: 'value' }, h('del', {}, shown(change.before)), ' ', h('ins', {}, shown(change.after)))
+/** The parts of a value; what is long is scrolled within its place. */
+export function valueSpan(...parts) {
+  const value = h('span', { class: 'value' }, ...parts)
+  if (value.textContent.length <= LONG) return value
+  value.classList.add('long')
+  value.tabIndex = 0
+  return value
+}
+
+/** A value, and with a change what became of it; of a text's rest, so many letters about that. */
+export function valueNode(value, change, context = Infinity) {
+  if (!change) return value === undefined ? h('span', { class: 'quiet' }, 'not answered') : valueSpan(shown(value))
+  if (!('after' in change)) return valueSpan(h('del', {}, shown(change.before)), ' ', badge('warn', 'removed'))
+  if (!('before' in change)) return valueSpan(h('ins', {}, shown(change.after)))
+  if (typeof change.before === 'string' && typeof change.after === 'string') return valueSpan(textDifference(change.before, change.after, context))
+  return valueSpan(h('del', {}, shown(change.before)), ' ', h('ins', {}, shown(change.after)))
 }
 
 /** What was cut out and put in between the beginning and the end that two texts share. */
-function textDifference(before, after) {
+function textDifference(before, after, context) {
   const [old, fresh] = [[...before], [...after]]
   let start = 0
   while (start < old.length && start < fresh.length && old[start] === fresh[start]) start += 1
   let end = 0
   while (end < old.length - start && end < fresh.length - start && old.at(-1 - end) === fresh.at(-1 - end)) end += 1
   const part = (letters, from, to) => letters.slice(from, to).join('')
+  const begin = Math.max(0, start - context)
+  const last = Math.min(fresh.length, fresh.length - end + context)
   return [
-    part(fresh, 0, start),
+    begin > 0 && h('span', { class: 'quiet' }, `[${count(begin, 'letter')}] …`),
+    part(fresh, begin, start),
     old.length - end > start && h('del', {}, part(old, start, old.length - end)),
     fresh.length - end > start && h('ins', {}, part(fresh, start, fresh.length - end)),
-    part(fresh, fresh.length - end, fresh.length),
+    part(fresh, fresh.length - end, last),
+    last < fresh.length && h('span', { class: 'quiet' }, `… [${count(fresh.length - last, 'letter')}]`),
   ]
 }
 
@@ -136,6 +152,6 @@ export function changesTable(changes, none = 'Nothing differs.') {
     h('thead', {}, h('tr', {}, ['Field', 'Before', 'After'].map((head) => h('th', { scope: 'col' }, head)))),
     h('tbody', {}, changes.map((each) => h('tr', { key: placeKey(each) },
       h('th', { scope: 'row' }, capital(each.label ?? each.field)),
-      h('td', { class: 'wide' }, 'before' in each ? h('span', { class: 'value' }, shown(each.before)) : h('span', { class: 'quiet' }, 'nothing')),
-      h('td', { class: 'wide changed' }, 'after' in each ? valueNode(each.after, typeof each.after === 'string' ? each : null) : h('span', { class: 'quiet' }, 'nothing')))))))
+      h('td', { class: 'wide' }, 'before' in each ? valueSpan(shown(each.before)) : h('span', { class: 'quiet' }, 'nothing')),
+      h('td', { class: 'wide changed' }, 'after' in each ? valueNode(each.after, typeof each.after === 'string' ? each : null, CONTEXT) : h('span', { class: 'quiet' }, 'nothing')))))))
 }

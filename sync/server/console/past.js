@@ -59,6 +59,14 @@ export function past({ followed, query, signal }) {
     on: { input: (event) => { stop(); choose(Number(event.target.value), SLIDE_MS) } },
   })
 
+  // The slider is never taken out of the page, nor what is about it: it would lose the focus, and
+  // whoever drags it would hold nothing.
+  const head = h('div', { class: 'card-head' })
+  const controls = h('div', { class: 'buttons' })
+  const about = h('div', {})
+  const timeline = h('section', { class: 'card timeline', 'aria-label': 'Time', key: 'timeline' },
+    head, h('div', { class: 'slide' }, controls, slider), about)
+
   /** Read the history; show the step that is shown, or the last one. */
   function load(last = false) {
     loadingIt.abort()
@@ -164,32 +172,32 @@ export function past({ followed, query, signal }) {
     slider.value = chosen
     slider.setAttribute('aria-valuetext', `${word} ${chosen + 1} of ${steps.length}: by ${step.author}, ${moment(step.ended)}`)
     const newer = followed.told && followed.told.position > steps.at(-1).position
-    patch(node,
-      h('section', { class: 'card timeline', 'aria-label': 'Time', key: 'timeline' },
-        h('div', { class: 'card-head' },
-          h('h2', {}, `${word} `, h('span', { class: 'figures' }, `${integer(chosen + 1)} of ${integer(steps.length)}`)),
-          h('div', { class: 'buttons' },
-            choice('Versions', view === 'versions', switchTo('versions')), choice('Edits', view === 'edits', switchTo('edits')))),
-        h('div', { class: 'slide' },
-          h('button', { type: 'button', class: 'small', 'aria-label': 'One back', disabled: chosen === 0, on: { click: () => { stop(); choose(chosen - 1) } } }, '◂'),
-          h('button', { type: 'button', class: 'small play', on: { click: play } }, playing ? 'Pause' : 'Play'),
-          h('button', { type: 'button', class: 'small', 'aria-label': 'One on', disabled: chosen === steps.length - 1, on: { click: () => { stop(); choose(chosen + 1) } } }, '▸'),
-          slider),
-        h('div', { class: 'chart-times', 'aria-hidden': 'true' }, h('span', {}, moment(steps[0].ended)), h('span', {}, moment(steps.at(-1).ended))),
-        facts(
-          ['Author', h('span', { class: 'name' }, step.author)],
-          ['When', step.began === step.ended ? time(step.ended) : h('span', {}, time(step.began), ' – ', clock(step.ended))],
-          ['Edits', integer(step.edits)],
-          ['Position', h('span', { class: 'figures' }, step.first === step.position ? integer(step.position) : `${integer(step.first)} – ${integer(step.position)}`)],
-          ['How', step.offline ? h('span', {}, badge('warn', 'Offline'), step.away_seconds ? ` received ${duration(step.away_seconds)} after the edit before it` : '') : badge('quiet', 'Online')],
-        ),
-        h('div', { class: 'buttons' },
-          h('button', { type: 'button', on: { click: () => restore(followed, step, load) } }, 'Restore to this point …'),
-          newer && h('button', { type: 'button', on: { click: () => load(true) } }, 'Newer edits are there: read them')),
-        left > 0 && h('p', { class: 'quiet' }, `The last ${count(steps.length, 'step')} are here; draftsync docs history tells the ${integer(left)} before them.`),
-        removed > 0 && h('p', { class: 'quiet' }, `What was up to position ${integer(removed)} was removed by retention.`),
-        damage(damaged)),
-      body())
+    patch(head,
+      h('h2', {}, `${word} `, h('span', { class: 'figures' }, `${integer(chosen + 1)} of ${integer(steps.length)}`)),
+      h('div', { class: 'buttons' },
+        choice('Versions', view === 'versions', switchTo('versions')), choice('Edits', view === 'edits', switchTo('edits'))))
+    const move = (text, label, to) =>
+      h('button', { type: 'button', class: 'small', 'aria-label': label, disabled: !steps[to], on: { click: () => { stop(); choose(to) } } }, text)
+    patch(controls,
+      move('◂', 'One back', chosen - 1),
+      h('button', { type: 'button', class: 'small play', on: { click: play } }, playing ? 'Pause' : 'Play'),
+      move('▸', 'One on', chosen + 1))
+    patch(about,
+      h('div', { class: 'chart-times', 'aria-hidden': 'true' }, h('span', {}, moment(steps[0].ended)), h('span', {}, moment(steps.at(-1).ended))),
+      facts(
+        ['Author', h('span', { class: 'name' }, step.author)],
+        ['When', step.began === step.ended ? time(step.ended) : h('span', {}, time(step.began), ' – ', clock(step.ended))],
+        ['Edits', integer(step.edits)],
+        ['Position', h('span', { class: 'figures' }, step.first === step.position ? integer(step.position) : `${integer(step.first)} – ${integer(step.position)}`)],
+        ['How', step.offline ? h('span', {}, badge('warn', 'Offline'), step.away_seconds ? ` received ${duration(step.away_seconds)} after the edit before it` : '') : badge('quiet', 'Online')],
+      ),
+      h('div', { class: 'buttons' },
+        h('button', { type: 'button', on: { click: () => restore(followed, step, load) } }, 'Restore to this point …'),
+        newer && h('button', { type: 'button', on: { click: () => load(true) } }, 'Newer edits are there: read them')),
+      left > 0 && h('p', { class: 'quiet' }, `The last ${count(steps.length, 'step')} are here; draftsync docs history tells the ${integer(left)} before them.`),
+      removed > 0 && h('p', { class: 'quiet' }, `What was up to position ${integer(removed)} was removed by retention.`),
+      damage(damaged))
+    patch(node, timeline, body())
   }
 
   function body() {

@@ -117,9 +117,9 @@ function evaluators(all) {
     h('li', { key: who.subject }, h('span', {}, who.subject), meter(who.progress, who.subject), who.completed ? badge('good', 'Complete') : null)))
   if (all.length <= FEW) return list
   const complete = all.filter((who) => who.completed).length
-  const begun = all.filter((who) => who.progress?.answered || who.progress?.optional_answered).length
+  const answered = all.filter((who) => who.progress?.share === 1).length
   return h('details', {},
-    h('summary', {}, `${integer(complete)} of ${count(all.length, 'evaluator')} complete, ${integer(begun)} have begun`), list)
+    h('summary', {}, `${integer(complete)} of ${count(all.length, 'evaluator')} declared complete, ${integer(answered)} with every answer`), list)
 }
 
 function others({ other_documents: documents }) {
