@@ -6,6 +6,7 @@ second for rates and quantiles of late, and shown.
 
 from __future__ import annotations
 
+import itertools
 import os
 import resource
 import sys
@@ -44,6 +45,12 @@ SAMPLE_SECONDS = 1.0
 LAG_SECONDS = 0.25
 SHORT, LONG = 10.0, 60.0
 """Of the windows that rates are told over, in seconds; quantiles are of the long one."""
+
+POINT_SAMPLES, POINTS = 5, 60
+"""A point of the recent past is kept every so many samples, and so many points: five minutes."""
+
+_POINT = ("time", "connections", "rooms", "edits", "events", "delivery", "memory_bytes")
+"""What of the service's status a point is."""
 
 DOCUMENT, EVENTS, STREAM = "document", "events", "stream"
 """Kinds of connections, in the order in which they are listed."""
@@ -159,6 +166,7 @@ class Monitor:
         self._admission = admission
         self._census = Census(hub)
         self._started_at = time.time()
+        self._points: deque[Json] = deque(maxlen=POINTS)
         self._short, self._long = Window(SHORT, SAMPLE_SECONDS), Window(LONG, 5 * SAMPLE_SECONDS)
         sessions.listeners.append(self._census.note)
 
@@ -168,8 +176,10 @@ class Monitor:
             async with anyio.create_task_group() as tasks:
                 tasks.start_soon(self._census.survey, self._store)
                 tasks.start_soon(self.lag.run)
-                while True:
+                for number in itertools.count():
                     self.sample()
+                    if number % POINT_SAMPLES == 0:
+                        await self.note_point()
                     await anyio.sleep(SAMPLE_SECONDS)
         except* Exception:  # a bug costs the figures of late, not the server
             log.exception("nothing is sampled any more")
@@ -179,6 +189,15 @@ class Monitor:
         now = anyio.current_time()
         for window in (self._short, self._long):
             window.add(now, self._counters(), self._histograms())
+
+    async def note_point(self) -> None:
+        """Keep what goes on now, for :meth:`recent`."""
+        told = await self.status()
+        self._points.append({name: told[name] for name in _POINT})
+
+    def recent(self) -> list[Json]:
+        """The last minutes, the oldest first: parts of what :meth:`status` told then."""
+        return list(self._points)
 
     def _counters(self) -> tuple[int, ...]:
         """Of which rates are told: edits, their bytes, events, deliveries."""

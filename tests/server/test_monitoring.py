@@ -22,7 +22,7 @@ from sync.core.yprotocol import update_frame
 from sync.server import monitoring, patience
 from sync.server.admission import Admission, DocumentRequest
 from sync.server.census import Census
-from sync.server.monitoring import LoopLag, Monitor, resident_bytes
+from sync.server.monitoring import POINTS, LoopLag, Monitor, resident_bytes
 from tests.server.parts import DISK_FULL, Tokens, TroubledStore, eventually, feed, opened
 from tests.server.service import running, token_for
 from tests.server.watching import ADA, BEN, CARL, Watch, channel, draft, somebody, watching
@@ -104,6 +104,15 @@ async def test_rates_and_quantiles_are_of_late(clock: list[float]) -> None:
     assert told["per_second"]["60s"] == pytest.approx(0.5, rel=0.1)
     assert told["latency_ms"]["p99"] <= 1
     assert told["delivered"] == 630
+
+
+async def test_the_last_minutes_are_kept_and_no_more() -> None:
+    async with monitored() as (watch, monitor):
+        for _ in range(POINTS + 1):
+            await monitor.note_point()
+            watch.events.meters.delivered += 1
+        points = monitor.recent()
+    assert [each["delivery"]["delivered"] for each in points] == list(range(1, POINTS + 1))
 
 
 async def test_while_the_disk_fails() -> None:
@@ -337,7 +346,7 @@ def test_memory_is_that_of_this_process() -> None:
 async def test_the_monitor_runs_beside_a_service() -> None:
     async with monitored() as (_watch, monitor), anyio.create_task_group() as tasks:
         tasks.start_soon(monitor.run)
-        await eventually(lambda: monitor.figures().loop_lag.count > 0)
+        await eventually(lambda: monitor.figures().loop_lag.count > 0 and bool(monitor.recent()))
         tasks.cancel_scope.cancel()
 
 

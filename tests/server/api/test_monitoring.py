@@ -16,6 +16,7 @@ from sync.server import event_status, status
 from sync.server.api.monitoring import (
     ConnectionsPage,
     DeadLettersPage,
+    RecentPage,
     ServiceResource,
 )
 from sync.server.api.session_status import SessionStatusResource
@@ -110,7 +111,7 @@ async def test_while_the_disk_cannot_be_read(monkeypatch: pytest.MonkeyPatch) ->
         assert "disk" in refused["detail"]
 
 
-@pytest.mark.parametrize("path", ["status", "connections", "webhooks/dead"])
+@pytest.mark.parametrize("path", ["status", "status/recent", "connections", "webhooks/dead"])
 async def test_the_service_is_for_administrators(office: Office, path: str) -> None:
     refused = problem_of(await office.api("alice").get(path), 403)
     assert "role admin" in refused["detail"]
@@ -127,6 +128,9 @@ async def test_the_status_of_the_service(office: Office) -> None:
     assert found["connections"]["documents"] == 1
     assert found["edits"]["committed"] == 1
     assert found["sessions"] == {"created": 1, "running": 0, "paused": 0, "stopped": 0}
+    recent = await told(office.api("root", ADMIN), "status/recent", RecentPage)
+    times = [point["time"] for point in recent["points"]]
+    assert times == sorted(times)
 
 
 async def test_connections_and_their_pages(office: Office) -> None:
