@@ -8,8 +8,6 @@ from persistence.store import Edit, Position
 from sync.core.document import Document
 from sync.core.names import DocumentName
 from sync.core.room import Room
-from sync.server import last_edits
-from sync.server.last_edits import LastEdits
 from sync.server.resident import Resident
 from tests.server.parts import eventually, opened
 from tests.server.watching import BEN, draft, watching
@@ -39,19 +37,6 @@ def test_everybodys_last_edit(authors: list[str], places: dict[str, int]) -> Non
     assert resident.last == (authors[-1], float(len(authors)))
     assert (resident.position, resident.tail) == (10, len(authors))
     assert resident.tail_size == 4 * len(authors)
-
-
-def test_only_so_many_last_edits_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(last_edits, "MOST_SESSIONS", 2)
-    monkeypatch.setattr(last_edits, "MOST_SUBJECTS", 3)
-    last = LastEdits()
-    for number in range(5):
-        last.of("s1")[f"somebody-{number}"] = DRAFT, Position(number), 1.0
-    assert [*last.of("s1")] == ["somebody-2", "somebody-3", "somebody-4"]
-    last.of("s2"), last.of("s1"), last.of("s3")
-    assert (len(last.known("s1")), len(last.known("s2"))) == (3, 0)
-    assert last.known("unknown") == {}
-    assert [*last._by_session] == ["s1", "s3"]
 
 
 async def test_the_drafts_of_a_session_that_are_in_memory() -> None:
