@@ -100,6 +100,5 @@ def _taken(
 ) -> Any:
     wanted = getattr(getattr(parameter, "type_descriptor", None), "annotation", None)
     fits = type(value) is wanted or (value is None and not parameter.required)
-    several = parameter.nargs != 1 or getattr(parameter, "multiple", False)
     acts = value and parameter.callback is not None
-    return value if fits and not several and not acts else read(context, value)
+    return value if fits and not acts else read(context, value)

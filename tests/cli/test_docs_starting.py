@@ -93,6 +93,18 @@ def test_a_misspelt_command_is_recognised(run: Run) -> None:
     assert "history" in result.stderr
 
 
+def test_what_is_missing_or_wrong_is_told(run: Run) -> None:
+    for words, says in (
+        (("show",), "Missing argument 'name'"),
+        (("delete", "--yes"), "Missing argument"),
+        (("history", "x", "--limit", "-1"), "--limit"),
+        (("list", "--sort", "colour"), "--sort"),
+        (("list", "--config", "none.toml"), "--config"),
+    ):
+        result = run("docs", *words)
+        assert (result.exit_code, says in result.stderr) == (2, True), result.stderr
+
+
 def complete(words: str, word: int, database: Path) -> str:
     """What a shell is told at the end of a command line."""
     ended = subprocess.run(

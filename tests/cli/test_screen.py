@@ -115,6 +115,14 @@ def test_a_console_does_nothing_that_a_text_says() -> None:
     assert not CONTROLS & set(plain)
 
 
+def test_a_file_is_itself_in_a_pipe_and_harmless_on_a_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert screen.file_text("a\r\n\x1b") == b"a\r\n\x1b"
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert screen.file_text("a\r\n\x1b") == b"a\n\\x1b"
+
+
 def test_columns_of_all_letters_stand_below_each_other() -> None:
     grid = screen.Grid("name", "n", "what", right=("n",))
     grid.add("汉字", "1", "wide")
