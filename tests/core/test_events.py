@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.core.errors import InvalidEvent
@@ -117,6 +117,7 @@ json_values = st.recursive(
 objects = st.dictionaries(texts, json_values)
 
 
+@settings(max_examples=30)
 @given(objects)
 def test_data_is_kept_as_it_is(data: dict[str, Any]) -> None:
     text = encoded(data)
@@ -203,6 +204,7 @@ moments = st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31)).map(
 )
 
 
+@settings(max_examples=30)
 @given(st.integers(1, 2**53), texts, texts, texts, moments, objects)
 def test_an_events_text_is_the_json_of_its_parts(
     offset: int, event_id: str, kind: str, actor: str, at: float, data: dict[str, Any]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sync.forms.definition import form_definition
@@ -97,11 +97,14 @@ OF_ONE = [f"{root}/{name}" for root in ("tags", "comment") for name in ("topics"
 ROOTS = st.sampled_from(["ratings", "fields", "other", "tags/", "comment/reasoning", *OF_ONE])
 
 
+@settings(max_examples=40)
 @given(st.dictionaries(ROOTS, JSON | st.dictionaries(NAMES, JSON)))
 def test_there_is_a_view_of_whatever_a_document_holds(content: dict[str, Any]) -> None:
-    seen = view(form(), content)
+    definition = form()
+    seen = view(definition, content)
     told = seen.to_json()
     assert json.loads(json.dumps(told))["id"] == "f"
-    assert form_definition(form().to_json()) == seen.definition
-    assert all(each.progress == progress(form(), content, each.subject) for each in seen.evaluators)
+    assert form_definition(definition.to_json()) == seen.definition
+    for each in seen.evaluators:
+        assert each.progress == progress(definition, content, each.subject)
     assert all(value not in (None, "", [], {}) for value in seen.shared.values())
