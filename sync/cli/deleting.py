@@ -29,7 +29,7 @@ class Outcome:
 def delete(
     names: Annotated[
         list[str],
-        typer.Argument(metavar="NAME...", help="Documents.", autocompletion=complete_names),
+        typer.Argument(metavar="NAME", help="Documents.", autocompletion=complete_names),
     ],
     purge: Annotated[
         bool, typer.Option("--purge", help="For ever: content and history are removed.")

@@ -78,7 +78,7 @@ class Choice:
 def export(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="NAME...", help="Documents.", autocompletion=complete_names),
+        typer.Argument(metavar="NAME", help="Documents.", autocompletion=complete_names),
     ] = None,
     prefix: Annotated[str | None, typer.Option(help="All documents whose names begin so.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All documents.")] = False,

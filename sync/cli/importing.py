@@ -77,7 +77,7 @@ class Tally:
 
 def import_(
     paths: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Files, or folders of update files.")
+        list[Path], typer.Argument(metavar="FILE", help="Files, or folders of update files.")
     ],
     name: Annotated[str | None, typer.Option(help="The document of a single update file.")] = None,
     dry_run: Annotated[

@@ -111,6 +111,8 @@ def serve(
     """Run the service.
 
     Every option is also an environment variable, DRAFTSYNC_<OPTION>, and a key of draftsync.toml.
+
+    For example: draftsync serve --database draftsync.db --port 3001
     """
     given = {name: value for name, value in locals().items() if name != "config"}
     for several in ("allow_origin", "webhook"):

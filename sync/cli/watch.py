@@ -169,8 +169,8 @@ def watch(
     """Watch a session live.
 
     Who is there, on which draft, how far they are, and what happens, as the running service tells
-    it. On a terminal a table is kept up to date; a pipe gets a line for
-    each event and each change. It ends when the session is stopped, and with Ctrl-C.
+    it. On a terminal a table is kept up to date; a pipe gets a line for each event and each
+    change. It ends when the session is stopped, and with Ctrl-C.
 
     For example: draftsync sessions watch refunds-7 --url http://127.0.0.1:3001
     """

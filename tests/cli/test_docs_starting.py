@@ -81,10 +81,14 @@ def test_help_tells_of_every_command(run: Run) -> None:
             assert run(*arguments, command, "--help").exit_code == 0
 
 
-def test_each_command_of_docs_has_an_example(run: Run) -> None:
-    for command in docs.COMMANDS:
-        told = " ".join(run("docs", command, "--help").stdout.split())
-        assert f"draftsync docs {command}" in told, command
+def test_each_command_has_an_example(run: Run) -> None:
+    alone = main.COMMANDS.keys() - {"docs", "forms", "sessions", "webhooks", "demo"}
+    for words in (
+        *((each,) for each in sorted(alone)),
+        *(("docs", each) for each in docs.COMMANDS),
+    ):
+        told = " ".join(run(*words, "--help").stdout.split())
+        assert f"For example: draftsync {' '.join(words)}" in told, words
 
 
 def test_a_misspelt_command_is_recognised(run: Run) -> None:
