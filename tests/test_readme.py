@@ -68,6 +68,7 @@ def test_the_commands_of_a_checkout(command: str, quick: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.long
 async def test_the_commands_to_run_it_and_look_inside(tmp_path: Path) -> None:
     """In the order of the page, in one shell; ``serve`` in the background on a free port."""
     if shutil.which("curl") is None:

@@ -46,6 +46,7 @@ class Typed:
 
 
 @pytest.mark.timeout(120)
+@pytest.mark.long
 def test_saved_is_never_said_in_vain(service: Service, people: People) -> None:
     service.session("s1", test_cases=["a"])
     forms = [Evaluate.open(people(name), "s1", "a") for name in ("bob", "alice")]

@@ -15,6 +15,7 @@ WEBAPP = ROOT / "examples/webapp"
 
 @pytest.mark.node
 @pytest.mark.timeout(300)
+@pytest.mark.long
 def test_the_web_apps_own_tests() -> None:
     vitest = WEBAPP / "node_modules/vitest/vitest.mjs"
     node = node_command()

@@ -171,6 +171,7 @@ def check_log(storm: Storm, log: Reading) -> None:
 
 
 @pytest.mark.timeout(120 + EVENTS / 100)
+@pytest.mark.long
 async def test_every_subscriber_has_the_exact_log_whatever_is_killed(tmp_path: Path) -> None:
     """Issue 4: 20 publishers, 10,000 events, subscribers that drop and resume, three SIGKILLs."""
     async with ServiceProcess(tmp_path / "drafts.db") as service:

@@ -205,6 +205,7 @@ def _check_session(reader: FileReader, session: StoredSession) -> int:
     return session.top
 
 
+@pytest.mark.long
 def test_full_durability_loses_nothing_that_was_acknowledged(tmp_path: Path, shim: Path) -> None:
     lost, kept = lost_in(ROUNDS, "full", tmp_path, shim)
     assert lost == EMPTY

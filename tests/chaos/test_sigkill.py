@@ -157,6 +157,7 @@ async def kill_while_writing(
 
 
 @pytest.mark.parametrize("seed", [1])
+@pytest.mark.long
 async def test_nothing_acknowledged_is_lost_to_sigkill(tmp_path: Path, seed: int) -> None:
     database, crowd, chance = tmp_path / "drafts.db", Crowd(), random.Random(seed)
     async with forked_service(tmp_path / "stderr") as service:

@@ -115,6 +115,7 @@ async def check_draft(service: ForkedService, session: Message) -> None:
             await client.saved()
 
 
+@pytest.mark.long
 async def test_a_session_is_always_what_its_events_say(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     played = stages(chance)

@@ -24,6 +24,7 @@ Record = Callable[[str, object], None]
 
 
 @pytest.mark.timeout(SECONDS + 60)
+@pytest.mark.long
 def test_a_room_survives_mutated_traffic(tmp_path: Path, record_property: Record) -> None:
     """No crash, no panic that gets out, nothing of the honest editor lost, and it loads again."""
     counts = _fuzz(tmp_path, "--seconds", str(SECONDS))

@@ -141,6 +141,7 @@ async def siege(service: ServiceProcess) -> AsyncIterator[Siege]:
         yield laid
 
 
+@pytest.mark.long
 async def test_every_attack_alone(service: ServiceProcess, record_property: Record) -> None:
     """Each in a room of its own: its fate is as documented, its room works on, and loads again."""
     before = peak_memory(service.pid)
@@ -160,6 +161,7 @@ async def test_every_attack_alone(service: ServiceProcess, record_property: Reco
     await laid.holds_everything()
 
 
+@pytest.mark.long
 async def test_all_attacks_on_one_room(service: ServiceProcess, record_property: Record) -> None:
     """In a row, in two orders by seed: what one leaves behind helps the next."""
     async with siege(service) as laid, anyio.create_task_group() as tasks:

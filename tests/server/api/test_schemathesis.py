@@ -65,6 +65,7 @@ OPTIONS = ("--checks", "all", "--seed", "1", "--warnings", "off", "--request-tim
     ],
 )
 @pytest.mark.timeout(300)
+@pytest.mark.long
 async def test_the_service_is_as_it_is_described(
     tmp_path: Path, claims: dict[str, Any], phases: str, examples: str
 ) -> None:
