@@ -200,14 +200,22 @@ class Consumer:
                     await self._catch_up()
 
     async def _catch_up(self) -> None:
-        """Begin with what the store says is behind, as far as there is room."""
+        """Begin with what the store says is behind, as far as there is room.
+
+        What is told meanwhile is in no line: those that are there hear of it here.
+        """
         busy = set(self._lines)
         self._missed = False
         most = self._limits.most_sessions
         ask = partial(self._store.behind, self.webhook.name, most)
         behind = await self._persist(ask, StoreError)
         for session, cursor, top in behind:
-            if session not in busy and not self._full:
+            line = self._lines.get(session)
+            if line is not None:
+                line.top = max(line.top, top)
+            elif session in busy:  # it ended since, and this was read before or after that
+                self._missed = True
+            elif not self._full:
                 self._begin(session, cursor, top)
         self._more = self._missed or len(behind) >= most
 

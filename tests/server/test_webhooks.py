@@ -462,6 +462,26 @@ async def test_nothing_is_skipped_that_comes_between_two_looks_at_the_log() -> N
     assert receiver.offsets() == [2, 3]
 
 
+async def test_nothing_is_skipped_that_comes_while_it_is_asked_what_is_behind() -> None:
+    """A line is begun for what there was; it has to hear of what came since."""
+
+    class Busy(Counting):
+        async def _after(self, name: str) -> None:
+            if self.calls.count("behind") == 1 and name == "behind":
+                await log.add()
+
+    log = Log(cast(Store, Busy()))
+    receiver = Receiver(log.clock)
+    await log.store.enlist("crm")
+    await log.add()
+    async with delivering(log, receiver):
+        await eventually(lambda: len(receiver.offsets()) >= 1)
+        await anyio.wait_all_tasks_blocked()
+        await log.add()
+        await eventually(lambda: len(receiver.offsets()) >= 3)
+    assert receiver.offsets() == [1, 2, 3]
+
+
 class Fragile(Counting):
     """A store that fails now and then: before it has done what was asked, or after."""
 
