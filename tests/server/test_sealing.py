@@ -302,6 +302,7 @@ async def test_later_writers_are_readers_until_they_write(document: DocumentName
         ada = await house.office.join(ADA, document)
         await ada.put("q", 2)
         await late.sees("q", 2)  # and it reads on
+        await ada.saved()
         assert (late.closed, late.peer.denied) == (None, [])
         await late.put("q", 3)
         assert await late.ended() == SEALED
