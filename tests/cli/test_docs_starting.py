@@ -9,6 +9,7 @@ from pathlib import Path
 
 import anyio
 import pytest
+from typer.testing import CliRunner
 
 from sync.cli import docs, main
 from tests.cli.conftest import Run
@@ -110,19 +111,14 @@ def test_what_is_missing_or_wrong_is_told(run: Run) -> None:
 
 
 def complete(words: str, word: int, database: Path) -> str:
-    """What a shell is told at the end of a command line."""
-    ended = subprocess.run(
-        [sys.executable, "-m", "sync.cli.main"],
-        cwd=ROOT, capture_output=True, text=True, check=False,
-        env={
-            "PATH": "",
-            "_DRAFTSYNC_COMPLETE": "complete_bash",
-            "COMP_WORDS": words,
-            "COMP_CWORD": str(word),
-            "DRAFTSYNC_DATABASE": str(database),
-        },
-    )  # fmt: skip
-    return ended.stdout
+    """What a shell is told at the end of a command line, and what it would print into it."""
+    environment = {
+        "_DRAFTSYNC_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(word),
+        "DRAFTSYNC_DATABASE": str(database),
+    }
+    return CliRunner().invoke(main.app, [], prog_name="draftsync", env=environment).output
 
 
 def test_a_shell_completes_commands_and_names(database: Path, tmp_path: Path) -> None:

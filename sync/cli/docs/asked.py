@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+from contextlib import redirect_stderr, suppress
 from typing import Annotated
 
 import typer
@@ -25,10 +27,9 @@ def complete_names(context: typer.Context, incomplete: str) -> list[str]:
     async def read(reader: Reader) -> list[str]:
         return [head.document for head in await reader.heads(incomplete)][:_MOST_NAMES]
 
-    try:
+    with redirect_stderr(io.StringIO()), suppress(typer.Exit, OSError):  # the line is being typed
         return look(read, context.params.get("config"), context.params.get("database"))
-    except (typer.Exit, OSError):
-        return []
+    return []
 
 
 Name = Annotated[
