@@ -33,11 +33,14 @@ def rates(subject: str, value: int, question: str = "accuracy") -> Callable[[Doc
     return change
 
 
-def history(service: Service, name: str) -> None:
-    """Three versions by three people; Lena overrules Alice."""
+def history(service: Service, session: str) -> str:
+    """A draft of a new session, in three versions by three people; Lena overrules Alice."""
+    service.session(session, test_cases=CASES)
+    name = draft(session, "a")
     service.edit(name, rates("alice", 2), by="alice")
     service.edit(name, rates("bob", 4, "tone"), by="bob")
     service.edit(name, rates("alice", 5), by="lena")
+    return name
 
 
 def place(name: str, part: str = "") -> str:
@@ -280,9 +283,7 @@ def test_what_is_in_a_document_is_never_markup(
 
 
 def test_the_slider_goes_through_time(service: Service, people: People, session: str) -> None:
-    service.session(session, test_cases=CASES)
-    name = draft(session, "a")
-    history(service, name)
+    name = history(service, session)
     admin = people("admin")
     console = Console.open(service, admin, place(name, "past"))
     slider, then = console.slider, console.region("Content as of then")
@@ -329,9 +330,7 @@ def test_the_slider_goes_through_time(service: Service, people: People, session:
 def test_blame_and_comparison_name_the_authors(
     service: Service, people: People, session: str
 ) -> None:
-    service.session(session, test_cases=CASES)
-    name = draft(session, "a")
-    history(service, name)
+    name = history(service, session)
     admin = people("admin")
     console = Console.open(service, admin, place(name, "blame"))
     table = console.region("Who set what")
@@ -358,9 +357,7 @@ def test_blame_and_comparison_name_the_authors(
 def test_a_restored_version_is_merged_by_who_has_it_open(
     service: Service, people: People, session: str
 ) -> None:
-    service.session(session, test_cases=CASES)
-    name = draft(session, "a")
-    history(service, name)
+    name = history(service, session)
     alice, admin = people("alice"), people("admin")
     form = Evaluate.open(alice, session, "a")
     form.online()
@@ -383,9 +380,7 @@ def test_a_restored_version_is_merged_by_who_has_it_open(
 def test_deleting_closes_them_and_it_can_be_brought_back(
     service: Service, people: People, session: str
 ) -> None:
-    service.session(session, test_cases=CASES)
-    name = draft(session, "a")
-    history(service, name)
+    name = history(service, session)
     alice, admin = people("alice"), people("admin")
     alice.expect("status of 404", "4404")
     admin.expect("status of 404")
@@ -431,8 +426,7 @@ def test_deleting_closes_them_and_it_can_be_brought_back(
 def test_a_document_is_downloaded(
     service: Service, people: People, session: str, tmp_path: Path
 ) -> None:
-    name = draft(session, "a")
-    history(service, name)
+    name = history(service, session)
     console = Console.open(service, people("admin"), place(name))
     with console.page.expect_download() as download:
         console.button("Download JSON").click()
@@ -504,9 +498,7 @@ def test_trouble_tells_refusals_and_sorts_connections(
 
 @pytest.mark.parametrize("look", ["wide", "narrow"])
 def test_every_view_is_clean(service: Service, people: People, session: str, look: str) -> None:
-    service.session(session, test_cases=CASES)
-    name = draft(session, "a")
-    history(service, name)
+    name = history(service, session)
     options: dict[str, Any] = {"viewport": NARROW} if look == "narrow" else {}
     admin = people("admin", **options)
     console = Console.open(service, admin)

@@ -29,7 +29,7 @@ export function documents({ query, signal }) {
   const gone = query.get('deleted') === 'true'
   const table = new Table({
     caption: 'Documents', columns: gone ? DELETED : COLUMNS, key: (each) => each.name,
-    none: gone ? 'No document like this was deleted.' : 'There is no document like this.',
+    none: '',
   })
   const asked = { search: query.get('search') ?? '', prefix: query.get('prefix') ?? '' }
   const list = h('section', { class: 'card', 'aria-label': 'Documents' }, loading('documents'))
@@ -45,6 +45,9 @@ export function documents({ query, signal }) {
         found.push(...told.documents)
         after = told.next
       }
+      table.none = asked.search || asked.prefix
+        ? (gone ? 'No document like this was deleted.' : 'There is no document like this.')
+        : (gone ? 'No document was deleted.' : 'There is no document yet.')
       if (mine !== turn) return // asked for something else since
       patch(list, table.show(found), after !== null &&
         h('div', { class: 'more' }, h('p', { class: 'quiet' }, `The first ${integer(found.length)} by name; sorted are only these.`), h('button', { type: 'button', on: { click: () => { pages += 1; refresh() } } }, 'Show more')))

@@ -119,7 +119,7 @@ function evaluators(all) {
   const complete = all.filter((who) => who.completed).length
   const answered = all.filter((who) => who.progress?.share === 1).length
   return h('details', {},
-    h('summary', {}, `${integer(complete)} of ${count(all.length, 'evaluator')} declared complete, ${integer(answered)} with every answer`), list)
+    h('summary', {}, `${integer(complete)} of ${count(all.length, 'evaluator')} complete, ${integer(answered)} have answered all that is required`), list)
 }
 
 function others({ other_documents: documents }) {
