@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import anyio
 import pytest
+from anyio.abc import TaskGroup
 from pycrdt import Map
 
 from auth.access import Identity
@@ -40,6 +41,15 @@ ALICE, BOB = identity("alice"), identity("bob")
 
 def deleting(office: Office) -> Deleting:
     return office.hub.deleting
+
+
+async def begun(office: Office, store: TroubledStore, tasks: TaskGroup) -> Resident:
+    """A deletion of the draft that waits for the disk: until `store.release()`."""
+    store.hold()
+    tasks.start_soon(deleting(office).delete, DRAFT, "ada")
+    resident = office.hub.rooms[DRAFT]
+    await eventually(lambda: resident.going)
+    return resident
 
 
 async def test_who_has_it_open_is_told_so_when_it_is_on_disk() -> None:
@@ -104,10 +114,7 @@ async def test_nothing_is_taken_once_it_has_begun() -> None:
         alice = await office.join(ALICE)
         await alice.put("a", 1)
         await alice.saved()
-        store.hold()
-        tasks.start_soon(deleting(office).delete, DRAFT, "ada")
-        resident = office.hub.rooms[DRAFT]
-        await eventually(lambda: resident.going)
+        resident = await begun(office, store, tasks)
         version = resident.room.version
         await alice.put("b", 2)  # short, and long
         await alice.edit(lambda doc: doc.get(ROOT, type=Map).__setitem__("c", "x" * 1_000))
@@ -140,10 +147,7 @@ async def test_a_large_update_that_is_tried_out_meanwhile_is_not_taken(
         await alice.saved()
         await alice.put("b", "x" * (LARGE + 1))
         await tried.wait()
-        store.hold()
-        tasks.start_soon(deleting(office).delete, DRAFT, "ada")
-        resident = office.hub.rooms[DRAFT]
-        await eventually(lambda: resident.going)
+        resident = await begun(office, store, tasks)
         go_on.set()
         await anyio.wait_all_tasks_blocked()
         assert resident.room.settled
@@ -172,10 +176,7 @@ async def test_a_token_that_is_renewed_meanwhile_lets_nobody_write() -> None:
         await alice.send(renewal("fresh"))
         await alice.put("b", 2)
         await asked.wait()
-        store.hold()
-        tasks.start_soon(deleting(office).delete, DRAFT, "ada")
-        resident = office.hub.rooms[DRAFT]
-        await eventually(lambda: resident.going)
+        resident = await begun(office, store, tasks)
         go_on.set()
         await alice.until(lambda: bool(alice.peer.renewed))
         await anyio.wait_all_tasks_blocked()
