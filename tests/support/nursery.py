@@ -46,7 +46,7 @@ class Fork:
     @property
     def returncode(self) -> int | None:
         """The exit code, minus the signal where one ended it; None while it runs."""
-        if self._code is None and select.select([self._fate.number], [], [], 0)[0]:
+        if self._code is None and self._fate.readable:
             self._code = int(os.read(self._fate.number, 16) or -signal.SIGKILL)
         return self._code
 
@@ -77,6 +77,13 @@ class Pipe(ByteReceiveStream):
 
     def __init__(self, number: int) -> None:
         self.number = number
+
+    @property
+    def readable(self) -> bool:
+        """Whether something has come, or the end."""
+        poll = select.poll()
+        poll.register(self.number, select.POLLIN)
+        return bool(poll.poll(0))
 
     async def receive(self, max_bytes: int = 65_536) -> bytes:
         await anyio.wait_readable(self.number)
