@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from pycrdt import Doc, Map
 
 from tests.browser.accessibility import COLOURS, RULES, assert_accessible
@@ -237,6 +238,31 @@ def test_documents_are_found_by_a_part_of_their_name(
     assert "search=REFUND" in page.url
     page.get_by_label("Name has").fill("nothing like it")
     expect(console.region("Documents")).to_contain_text("There is no document like this.")
+
+
+def test_of_many_sessions_the_newest_are_read(service: Service, people: People) -> None:
+    asked: list[int] = []
+
+    def three_hundred(route: Route) -> None:
+        query = parse_qs(urlsplit(route.request.url).query)
+        after, limit = int(query["after"][0]), int(query["limit"][0])
+        asked.append(after)
+        last = min(300, after + limit)
+        told = [{"id": number} for number in range(after + 1, last + 1)]
+        route.fulfill(json={"sessions": told, "next": last if last < 300 else None})
+
+    page = Console.open(service, people("admin")).page
+    page.route("**/api/v1/sessions?*", three_hundred)
+    read = """async ([state, counted]) => {
+      const { service } = await import('/console/service.js')
+      const { newest } = await import('/console/sessions.js')
+      service.now = { sessions: { running: counted } }
+      const { found, more } = await newest(state, 50, new AbortController().signal)
+      return [found.length, found[0].id, found.at(-1).id, more]
+    }"""
+    assert page.evaluate(read, ["", 300]) == [50, 300, 251, True]
+    assert asked == [250]
+    assert page.evaluate(read, ["", 20]) == [50, 300, 251, True], "more have come since"
 
 
 def test_the_content_follows_who_types(service: Service, people: People, session: str) -> None:
