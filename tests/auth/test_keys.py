@@ -526,6 +526,7 @@ def endpoint() -> Iterator[str]:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("no_proxy", "127.0.0.1")
+        Handler.gone.clear()  # of an earlier one, where other modules' tests came in between
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         try:

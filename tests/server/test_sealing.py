@@ -570,7 +570,7 @@ async def test_a_stop_waits_for_a_disk_that_fails() -> None:
             assert (eve.closed, eve.peer.saved) == (None, [])
             house.store.failure = None
         assert await eve.ended() == SEALED
-        assert eve.peer.saved == [b"mine"]
+        await eve.until(lambda: eve.peer.saved == [b"mine"])
         assert house.store.after_the_stop() == set()
 
 

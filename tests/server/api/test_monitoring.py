@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import AsyncExitStack
 from typing import Any
 
 import anyio
@@ -136,14 +137,12 @@ async def test_the_status_of_the_service(office: Office) -> None:
 async def test_connections_and_their_pages(office: Office) -> None:
     root = office.api("root", ADMIN)
     await office.created()
-    async with (
-        connect(office.service.sync_url, "drafts/s1/a", token("ben")) as client,
-        connect(office.service.sync_url, "elsewhere", token("carl")) as other,
-        subscribing(office.service.url, "s1", token("olga", OBSERVE)) as events,
-    ):
-        await client.synced()
-        await other.synced()
-        await events.subscribe()
+    async with AsyncExitStack() as open_ones:  # one after the other
+        for name, who in (("drafts/s1/a", "ben"), ("elsewhere", "carl")):
+            client = connect(office.service.sync_url, name, token(who))
+            await (await open_ones.enter_async_context(client)).synced()
+        channel = subscribing(office.service.url, "s1", token("olga", OBSERVE))
+        await (await open_ones.enter_async_context(channel)).subscribe()
         found = await told(root, "connections", ConnectionsPage)
         assert [(each["kind"], each["subject"]) for each in found["connections"]] == [
             ("document", "ben"), ("document", "carl"), ("events", "olga"),
