@@ -251,7 +251,7 @@ async def test_the_round_trip_of_a_stock_client(monkeypatch: pytest.MonkeyPatch)
                 if told["round_trip_ms"] is not None:
                     break
                 await anyio.sleep(0.01)
-    assert 0 < told["round_trip_ms"] < 1_000
+    assert 0 < told["round_trip_ms"] < 10_000
 
 
 # -- sessions
@@ -367,12 +367,12 @@ async def test_figures_of_2000_connections_take_a_moment(
         for number in range(2_000):
             document = DocumentName(f"drafts/s1/{number % 400}")
             await opened(watch.office.hub, document, somebody(f"s{number % 500}"))
-        began = time.perf_counter()
+        began = time.thread_time()
         monitor.figures()
-        figures = time.perf_counter() - began
-        began = time.perf_counter()
+        figures = time.thread_time() - began
+        began = time.thread_time()
         monitor.connections()
-        connections = time.perf_counter() - began
+        connections = time.thread_time() - began
     with capsys.disabled():
         print(
             f"\n2,000 connections: figures {figures * 1e3:.1f} ms, a page of 1,000 "
