@@ -139,6 +139,7 @@ async def test_a_bug_is_1011_and_costs_one_connection(
 ) -> None:
     async with connect(service.sync_url, "drafts/1", token_for()) as alice:
         await alice.synced()
+        await alice.saved()  # nothing of hers is on its way
         with monkeypatch.context() as patch:
             patch.setattr("sync.server.intake.decode", lambda frame: 1 / len(frame[:0]))
             async with connect(service.sync_url, "drafts/1", token_for()) as bob:
