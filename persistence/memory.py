@@ -97,7 +97,7 @@ class MemoryStore:
     """The contract of :class:`persistence.store.Store`, kept for as long as the process lives."""
 
     def __init__(self) -> None:
-        self._epoch = secrets.token_hex(16)
+        self._epoch, self._holder = secrets.token_hex(16), secrets.token_hex(16)
         self._documents: dict[str, Document] = {}
         self._deleted: dict[str, Deletion] = {}
         self._revoked: dict[tuple[str, str], Revocation] = {}
@@ -110,6 +110,10 @@ class MemoryStore:
     @property
     def epoch(self) -> str:
         return self._epoch
+
+    @property
+    def holder(self) -> str:
+        return self._holder
 
     # Documents
 

@@ -15,7 +15,7 @@ nothing. Offsets number the events of one session in the same way, from 1 on.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, NewType, Protocol
 
@@ -36,11 +36,14 @@ class StoreUnavailable(StoreError):
 
 
 class StoreInUse(StoreError):
-    """Another process has this database open for writing: ``process``, where it says so."""
+    """Another process has this database open for writing.
 
-    def __init__(self, text: str, process: int | None = None) -> None:
+    ``holder`` is what it is called there (:attr:`Store.holder`), where it says so.
+    """
+
+    def __init__(self, text: str, holder: str | None = None) -> None:
         super().__init__(text)
-        self.process = process
+        self.holder = holder
 
 
 class StoreTooNew(StoreError):
@@ -128,6 +131,11 @@ class Damage:
     what: Literal["entry", "snapshot", "document", "name"]
     reason: str
     aside: bool = False  # it was found and put into quarantine: what is left is all there will be
+
+
+def lost_entries(damaged: Iterable[Damage]) -> list[Position]:
+    """The positions of entries among what is damaged: what they say is not known any more."""
+    return [each.position for each in damaged if each.what == "entry"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -429,6 +437,13 @@ class Reader(Protocol):
 
 class Store(Reader, Protocol):
     """The one writer of a database."""
+
+    @property
+    def holder(self) -> str:
+        """A random name of who has the database open for writing: made when it was opened.
+
+        Whoever else wants to is told of it, and so can tell which service it is.
+        """
 
     async def append(self, batch: Sequence[Edit]) -> Position:
         """Commit a batch, whole or not at all, and return the position of its first edit.

@@ -39,6 +39,12 @@ def open_to_read(path: Path, patience: float) -> sqlite3.Connection:
     """
     if not path.is_file():
         raise StoreError(f"there is no database {path}")
-    return sqlite3.connect(
-        path.as_uri() + "?mode=ro", uri=True, timeout=patience, isolation_level=None
-    )
+    uri = path.as_uri() + "?mode=ro"
+    if _is_closed(path) and not os.access(path.parent, os.W_OK):
+        uri += "&immutable=1"  # else SQLite makes an index of the log beside it, and cannot there
+    return sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
+
+
+def _is_closed(path: Path) -> bool:
+    """Nobody has it open, and it was closed in order: who has it, has a log beside it."""
+    return not any(beside(path, suffix).exists() for suffix in ("-wal", "-shm"))

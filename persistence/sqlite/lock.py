@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from pathlib import Path
 
 from persistence.sqlite.files import beside
@@ -11,7 +12,10 @@ from persistence.store import StoreInUse
 
 
 class WriterLock:
-    """An exclusive ``flock`` on ``<database>-lock``, which holds the pid of its owner.
+    """An exclusive ``flock`` on ``<database>-lock``.
+
+    The file holds two lines: the pid of who took it last, for people, and ``holder``, a name that
+    is random, since in containers all services may have the same pid.
 
     The kernel drops it when the process dies, so a file that a killed server left means nothing.
     It is never unlinked: a second process could then lock a file that a third one no longer sees.
@@ -21,6 +25,7 @@ class WriterLock:
     def __init__(self, database: Path) -> None:
         """Take the lock at once. Raises StoreInUse, or OSError when the file cannot be made."""
         self.path = beside(database, "-lock")
+        self.holder = secrets.token_hex(16)
         self._descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             self._take(database)
@@ -32,13 +37,14 @@ class WriterLock:
         try:
             fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            owner = os.pread(self._descriptor, 32, 0).decode(errors="replace").strip()
+            told = os.pread(self._descriptor, 128, 0).decode(errors="replace").split()
+            process, holder = (*told, None, None)[:2]
             raise StoreInUse(
-                f"the database {database} is open for writing in process {owner or 'unknown'}",
-                int(owner) if owner.isdecimal() else None,
+                f"the database {database} is open for writing in process {process or 'unknown'}",
+                holder,
             ) from None
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+        os.pwrite(self._descriptor, f"{os.getpid()}\n{self.holder}\n".encode(), 0)
 
     def release(self) -> None:
         if self._descriptor >= 0:

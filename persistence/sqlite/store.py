@@ -123,6 +123,10 @@ class SqliteStore(SqliteReader):
     async def open(self) -> None:
         self._epoch = await self._writing.run(self._writer.open)
 
+    @property
+    def holder(self) -> str:
+        return self._writer.holder
+
     async def append(self, batch: Sequence[Edit]) -> Position:
         edits = tuple(batch)
         return await self._writing.run(lambda: self._writer.append(edits))

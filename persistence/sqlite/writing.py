@@ -116,6 +116,7 @@ class FileWriter:
         self._synchronous = {"full": "FULL", "normal": "NORMAL"}[durability]
         self._connect = connect or _connect
         self._opened: _Opened | None = None
+        self.holder = ""  # see persistence.store.Store.holder
         self._lock: WriterLock | None = None
         self._doubt: _Doubt | None = None
         self._log_pages = 0  # at most so many are in the log that the database has not got
@@ -132,6 +133,7 @@ class FileWriter:
             if not self.path.parent.is_dir():
                 raise StoreError(f"there is no folder {self.path.parent} for the database")
             self._lock = WriterLock(self.path)
+            self.holder = self._lock.holder
             return queries.read_epoch(self._ready().connection)
 
     def append(self, batch: tuple[Edit, ...]) -> Position:

@@ -62,7 +62,7 @@ async def _change(
         raise ServiceError(told + through)
     try:
         async with open_service(service_url(settings), token_source(settings)) as service:
-            if in_use is not None and in_use.process != await service.process():
+            if in_use is not None and in_use.holder != await service.holder():
                 raise ServiceError(
                     f"{told}the service at {service.url} is another one, with a database of its "
                     "own: give the address of the one that is meant with --url"

@@ -45,11 +45,11 @@ class Service:
         self._client = client
         self._token = token
 
-    async def process(self) -> int | None:
-        """The id of its process, where it is. Raises ServiceError."""
+    async def holder(self) -> str | None:
+        """What the lock of its database calls it. Raises ServiceError."""
         with _translated(self.url):
             told = _checked(await self._client.get("/healthz"), self.url).json()
-            return told.get("process") if isinstance(told, dict) else None
+            return told.get("holder") if isinstance(told, dict) else None
 
     async def get(self, *path: str, **params: Any) -> Any:
         """What is at a path below ``/api/v1/``. Raises ServiceError."""

@@ -106,6 +106,10 @@ class TroubledStore:
     def epoch(self) -> str:
         return self.inner.epoch
 
+    @property
+    def holder(self) -> str:
+        return self.inner.holder
+
     async def load(self, document: str) -> StoredDocument:
         self.loads += 1
         await self._trouble()

@@ -25,6 +25,7 @@ from tests.stores.support import LATER, RUNNING, edit, edits, record, records, s
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["tests.stores.children"])
 
+NOBODY = 65_534
 CRASHED = 86  # the exit code of a child that died at the statement it was told to
 
 
@@ -172,6 +173,14 @@ def hold(pipe: int, database: Path) -> None:
     writer.open()
     _say(pipe, writer.append(edits(1)))
     signal.pause()
+
+
+def read_as_nobody(pipe: int, database: Path) -> None:
+    """Read what is there of a document, as somebody who may write nothing (root may, anywhere)."""
+    if os.getuid() == 0:
+        os.setuid(NOBODY)
+    with closing(FileReader(database)) as reader:
+        _say(pipe, reader.load("drafts/1").head)
 
 
 def die_at(pipe: int, database: Path, k: int, act: str, late: bool) -> None:

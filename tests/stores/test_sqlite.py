@@ -11,6 +11,7 @@ from contextlib import closing
 from itertools import islice
 from operator import methodcaller
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import anyio
 import pytest
@@ -22,7 +23,7 @@ from persistence.sqlite.reading import FileReader, _Opened
 from persistence.sqlite.writing import LOG_PAGES, FileWriter
 from persistence.store import Position, StoreError, StoreInUse, StoreTooNew, StoreUnavailable
 from tests.stores.bench_append import Form
-from tests.stores.children import child, hold
+from tests.stores.children import child, hold, read_as_nobody
 from tests.stores.faults import NEVER, Faults
 from tests.stores.support import (
     CREATED,
@@ -443,9 +444,10 @@ async def test_a_batch_of_events_writes_one_page_of_the_logs(database: Path) -> 
 
 async def test_one_writer_at_a_time_in_this_process(database: Path) -> None:
     async with open_sqlite(database) as store:
-        with pytest.raises(StoreInUse, match=rf"in process {os.getpid()}$"):
+        with pytest.raises(StoreInUse, match=rf"in process {os.getpid()}$") as refused:
             async with open_sqlite(database):
                 pass
+        assert refused.value.holder == store.holder
         await store.append(edits(1))
     async with open_sqlite(database) as store:
         assert await store.append(edits(1)) == 2
@@ -514,6 +516,20 @@ def test_reading_what_a_killed_writer_left_in_its_log(database: Path) -> None:
         with closing(FileReader(database)) as reader:
             assert reader.load("drafts/1").entries == entries(1, edits(1))
         assert wal.read_bytes() == left, "a reader checkpoints nothing"
+
+
+def test_a_copy_is_read_where_nothing_may_be_written() -> None:
+    with TemporaryDirectory() as folder:
+        database = Path(folder, "copy.db")
+        writer = FileWriter(database)
+        writer.open()
+        writer.append(edits(1))
+        writer.close()
+        database.with_name("copy.db-lock").unlink()
+        Path(folder).chmod(0o555)
+        with child(read_as_nobody, database) as one:
+            assert next(one.lines()) == 1
+        assert [each.name for each in Path(folder).iterdir()] == ["copy.db"]
 
 
 def test_a_reader_cannot_write(database: Path) -> None:

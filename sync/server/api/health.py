@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Literal
 
 from fastapi import APIRouter
@@ -19,7 +18,7 @@ class Alive(Resource):
     """The process is alive."""
 
     status: Literal["ok"]
-    process: int = Field(description="Its id: the one that holds the lock beside its database.")
+    holder: str = Field(description="A random name: it stands in the lock beside its database.")
 
 
 class Ready(Resource):
@@ -30,9 +29,9 @@ class Ready(Resource):
 
 
 @router.get("/healthz", operation_id="getHealth", summary="Is the process alive?")
-async def healthz() -> Alive:
+async def healthz(parts: Parts) -> Alive:
     """The process is alive."""
-    return Alive(status="ok", process=os.getpid())
+    return Alive(status="ok", holder=parts.sessions.store.holder)
 
 
 @router.get(
