@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from persistence.store import Head, Position, Snapshot, Store, StoreError
+from persistence.store import Head, Position, Snapshot, Store, StoreError, lost_entries
 from sync.cli import options, screen
 from sync.cli.changing import change
 from sync.cli.docs.asked import complete_names
@@ -158,8 +158,8 @@ class _Unsound(Exception):
 async def _taken(store: Store, document: str, position: Position) -> Snapshot:
     """A document as of a position, verified."""
     past = await store.past(document, position)
-    if lost := [each for each in past.damaged if each.what == "entry"]:
-        raise _Unsound(f"entry {lost[0].position} is damaged; `draftsync doctor` tells more")
+    if lost := lost_entries(past.damaged):
+        raise _Unsound(f"entry {lost[0]} is damaged; `draftsync doctor` tells more")
 
     def take() -> TakenSnapshot:
         replayed = replayed_past(past)

@@ -16,7 +16,15 @@ import anyio.to_thread
 import typer
 from anyio import from_thread
 
-from persistence.store import HistoryRemoved, Past, Position, Reader, StoredEvent, StoredSession
+from persistence.store import (
+    HistoryRemoved,
+    Past,
+    Position,
+    Reader,
+    StoredEvent,
+    StoredSession,
+    lost_entries,
+)
 from sync.cli import options, screen
 from sync.cli.docs.asked import checked_name, complete_names, form_of, newest
 from sync.cli.export_target import Target, whole_file
@@ -216,7 +224,7 @@ class _Export:
                 self._report(number, len(heads))
                 past = from_thread.run(_past, reader, head.document, until)
                 self._note(past, damages(past, {}))
-                if any(each.what == "entry" for each in past.damaged):  # its snapshot may have it
+                if lost_entries(past.damaged):  # its snapshot may have it
                     past = from_thread.run(newest, reader, DocumentName(head.document))
                 if past.base is not None or past.entries:
                     lines.write(document_line(past))

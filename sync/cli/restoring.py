@@ -16,6 +16,7 @@ from persistence.store import (
     Reader,
     Store,
     StoreError,
+    lost_entries,
 )
 from sync.cli import options, screen
 from sync.cli.changing import change
@@ -131,6 +132,8 @@ class _Restore:
             raise ServiceError(self._not_yet)
         between = {"from": now["position"], "to": position}
         told = await service.get("documents", self.document, "diff", **between)
+        for each in told["damaged"]:  # a restoration is refused then
+            screen.warn(f"damaged: {each}")
         made = None
         if told["changes"] and not self.dry_run:
             body = {"position": position}
@@ -147,7 +150,7 @@ class _Restore:
         past = await store.past(self.document, position)
         if not past.position:
             raise StoreError(self._not_yet)
-        if lost := [each.position for each in past.damaged if each.what == "entry"]:
+        if lost := lost_entries(past.damaged):
             raise StoreError(
                 f"what {self.document!r} was then cannot be read: its edit at position {lost[0]} "
                 "is damaged; `draftsync doctor` tells more"

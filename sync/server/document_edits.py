@@ -16,7 +16,7 @@ from typing import TypeVar
 import anyio
 
 from auth.access import Access, Identity
-from persistence.store import NOWHERE, Past, Position
+from persistence.store import NOWHERE, Past, Position, lost_entries
 from sync.core.changes import difference
 from sync.core.content import content
 from sync.core.errors import Forbidden, NativeFailure
@@ -172,7 +172,7 @@ async def update_of(past: Past, state_vector: bytes | None) -> tuple[bytes, int]
     """
     work = partial(_since, state_vector, *_parts(past))
     update, left_out = await _done(past, work)
-    return update, left_out + len([each for each in past.damaged if each.what == "entry"])
+    return update, left_out + len(lost_entries(past.damaged))
 
 
 def _parts(past: Past) -> tuple[bytes | None, list[bytes]]:

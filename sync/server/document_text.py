@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from persistence.store import Past
+from persistence.store import Past, lost_entries
 from sync.core.content import content
 from sync.core.errors import NativeFailure
 from sync.core.replay import Replay, replay, replay_in_steps
@@ -42,7 +42,7 @@ async def write_document(past: Past, form: Form | None) -> Written:
 
     Raises Unreadable, where it cannot be read, or takes too long.
     """
-    lost = len([each for each in past.damaged if each.what == "entry"])
+    lost = len(lost_entries(past.damaged))
     base = past.base.update if past.base else None
     updates = [entry.edit.update for entry in past.entries]
     try:

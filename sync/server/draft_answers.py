@@ -14,7 +14,7 @@ from functools import partial
 
 import anyio
 
-from persistence.store import Head, Reader, StoreError
+from persistence.store import Head, Reader, StoreError, lost_entries
 from sync.core.content import maps_and_texts
 from sync.core.errors import NativeFailure
 from sync.core.replay import Replay, replay, replay_in_steps
@@ -152,7 +152,7 @@ class DraftAnswers:
             found, left_out = _answers(replayed.document.encode(), form), len(replayed.left_out)
         else:
             found, left_out = await self._in_worker(snapshot, updates, form)
-        damaged = left_out + len([each for each in stored.damaged if each.what == "entry"])
+        damaged = left_out + len(lost_entries(stored.damaged))
         note = f"{damaged} of its edits are damaged, and left out" if damaged else None
         return Reading(found, note)
 

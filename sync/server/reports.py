@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from persistence.store import Head, Reader, StoreError, StoreUnavailable
+from persistence.store import Head, Reader, StoreError, StoreUnavailable, lost_entries
 from sync.core.errors import UnknownSession
 from sync.core.report import Chronicle, Filled
 from sync.core.session import Session, draft_name, draft_prefix
@@ -63,7 +63,7 @@ async def _read_edits(reader: Reader, chronicle: Chronicle, draft: str) -> None:
         page = await reader.history(draft, after, PAGE)
         for entry in page.entries:
             chronicle.edit(draft, entry.author, entry.received_at, entry.size)
-        lost |= {each.position for each in page.damaged if each.what == "entry"}
+        lost |= set(lost_entries(page.damaged))
         if page.thinned:
             chronicle.thinned(draft)
         after = page.next

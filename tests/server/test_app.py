@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import AsyncIterator
 
@@ -203,8 +202,14 @@ async def test_a_refused_origin_is_told_in_problem_details() -> None:
 
 async def test_health_without_a_token(service: Running) -> None:
     async with httpx.AsyncClient(base_url=service.url) as http:
-        assert (await http.get("/healthz")).json() == {"status": "ok", "process": os.getpid()}
+        alive = (await http.get("/healthz")).json()
+        assert alive.pop("holder"), "test_delete shows that it is the one in the lock"
+        assert alive == {"status": "ok"}
         assert (await http.get("/readyz")).json() == {"status": "ready"}
+        for path in ("/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"):
+            probed = await http.head(path)
+            assert (probed.status_code, probed.content) == (200, b"")
+            assert int(probed.headers["content-length"]) > 0
         assert (await http.get("/openapi.json")).json()["info"]["title"] == "draftsync"
         assert (await http.get("/nothing")).status_code == 404
 

@@ -115,6 +115,7 @@ _BEARER = HTTPBearer(
 )
 _DOCS_POLICY = (
     "default-src 'none'; connect-src 'self'; script-src 'unsafe-inline'; style-src 'unsafe-inline'"
+    "; frame-ancestors 'none'; base-uri 'none'; form-action 'none'"  # a token is typed there
 )
 _DOCS = (Path(__file__).parent / "docs.html").read_text()
 
@@ -174,6 +175,9 @@ def _correct(route: APIRoute, paths: dict[str, Any]) -> None:
                     described["example"] = content["example"]
 
 
+PROBED = {"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"}
+"""What is asked for with HEAD, too: by load balancers, and by who looks for broken links."""
+
 Layer = Callable[[ASGIApp], ASGIApp]
 """Something to serve beside the API: it answers what is its own, and hands on the rest."""
 
@@ -212,6 +216,8 @@ class Application:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = Exchange(receive, send)
         app = _refusal if self._admission.foreign(_origin(scope)) else self._app
+        if scope["method"] == "HEAD" and scope["path"] in PROBED:
+            scope = {**scope, "method": "GET"}  # whoever sends the answer leaves the body out
         try:
             await app(scope, exchange.receive, exchange.send)
         except Exception:  # it was answered with 500; a bug costs this request, not the server
@@ -277,7 +283,8 @@ async def _on_method(request: Request, _error: Exception) -> Response:
 def methods_at(path: str) -> set[str]:
     """All methods of an address; the framework names those of one route only."""
     matching = [each for each in _routes() if each.path_regex.match(path)]
-    return {method for route in matching for method in route.methods or ()}
+    methods = {method for route in matching for method in route.methods or ()}
+    return methods | {"HEAD"} if path in PROBED else methods
 
 
 def _routes() -> list[APIRoute]:

@@ -15,7 +15,7 @@ from fastapi.responses import JSONResponse, Response
 from pydantic import BeforeValidator, ConfigDict, Field, model_validator
 
 from auth.access import Access, Identity
-from persistence.store import Past, Position
+from persistence.store import Past, Position, lost_entries
 from sync.core.errors import Forbidden, MalformedMessage
 from sync.core.names import DocumentName
 from sync.core.yprotocol import decode_state_vector
@@ -35,7 +35,6 @@ from sync.server.api.document_access import (
     At,
     head_of,
     newest_of,
-    past_of,
     reading,
     something_of,
 )
@@ -351,7 +350,7 @@ async def restore_document(
     _check_writer(who, document)
     head = await head_of(parts, who, document)
     async with reading(parts, head):
-        past = await past_of(parts, head, given.at)
+        past = await something_of(parts, head, given.at)
         _check_whole(past)
         try:
             restoring = document_edits.restore(parts.hub, document, who, past)
@@ -363,8 +362,7 @@ async def restore_document(
 
 def _check_whole(past: Past) -> None:
     """What is lost of the history must not be taken out of the document, too. Raises Refusal."""
-    lost = [each.position for each in past.damaged if each.what == "entry"]
-    if lost:
+    if lost := lost_entries(past.damaged):
         raise Refusal(
             HTTPStatus.CONFLICT,
             f"what {past.document!r} was then cannot be read: its edit at position {lost[0]} is "

@@ -180,7 +180,9 @@ async def test_the_page_needs_nothing_from_elsewhere(office: Office) -> None:
     answer = await office.nobody.get("/docs")
     assert answer.status_code == 200
     assert answer.headers["content-type"].startswith("text/html")
-    assert "connect-src 'self'" in answer.headers["content-security-policy"]
+    policy = answer.headers["content-security-policy"]
+    assert "connect-src 'self'" in policy
+    assert "frame-ancestors 'none'" in policy, "a token is typed there"
     for elsewhere in ("https://", "http://", "src=", "@import"):
         assert elsewhere not in answer.text
     assert "openapi.json" in answer.text

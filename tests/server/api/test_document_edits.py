@@ -415,6 +415,17 @@ async def test_what_says_nothing_to_restore(office: Office, body: Any, reason: s
     assert reason in told["detail"]
 
 
+async def test_before_its_first_edit_there_is_nothing_to_restore(office: Office) -> None:
+    api = writer(office)
+    await sent(api, Peer().put("a", 1))
+    for before in ({"position": 0}, {"time": "1990-01-01T00:00:00Z"}):
+        assert (
+            "nothing of the document"
+            in problem_of(await api.post(f"{AT}/restore", before), 404)["detail"]
+        )
+    assert (await api.get(AT)).json()["content"] == {ROOT: {"a": 1}}
+
+
 async def test_who_may_restore(office: Office) -> None:
     body = {"position": 1}
     problem_of(await writer(office).post(f"{AT}/restore", body), 404)

@@ -59,7 +59,7 @@ async def test_no_such_address(office: Office, path: str) -> None:
         ("PATCH", "sessions/s1/events", "GET, POST"),
         ("GET", "sessions/s1/join", "POST"),
         ("TRACE", "tickets", "POST"),
-        ("POST", "/healthz", "GET"),
+        ("POST", "/healthz", "GET, HEAD"),
     ],
 )
 async def test_no_such_method(office: Office, method: str, path: str, allowed: str) -> None:
