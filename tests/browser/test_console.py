@@ -430,6 +430,7 @@ def test_deleting_closes_them_and_it_can_be_brought_back(
     assert service.fresh(name)["ratings"] == {"alice/accuracy": 2}
     console.button("Delete …").click()
     console.confirm("Delete")
+    expect(console.heading()).to_contain_text("Deleted")
     console.go("documents?deleted=true")
     console.page.get_by_role("link", name=name).click()
     console.button("Bring back …").click()

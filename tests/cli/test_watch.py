@@ -9,9 +9,11 @@ from typing import Any
 import anyio
 import pytest
 from rich.console import Console, ConsoleDimensions
+from rich.text import Text
 from typer.testing import Result
 
 from persistence.sqlite import open_sqlite_readonly
+from sync.cli import watch as watch_module
 from sync.cli.http import open_service
 from sync.cli.watch import Watched
 from sync.cli.watch_screen import frame, summary
@@ -283,19 +285,18 @@ async def test_until_the_session_is_stopped_and_through_a_restart(
     results: list[Result] = []
     seen: list[int] = []
     take = Watched.take_event
-    troubles: list[str] = []
-    trouble = Watched.take_trouble
+    troubles: list[str | None] = []
 
     def take_event(self: Watched, event: dict[str, Any]) -> bool:
         seen.append(event["offset"])
         return take(self, event)
 
-    def take_trouble(self: Watched, reason: str) -> None:
-        troubles.append(reason)
-        trouble(self, reason)
+    def summarised(status: dict[str, Any] | None, trouble: str | None) -> Text:
+        troubles.append(trouble)
+        return summary(status, trouble)
 
     monkeypatch.setattr(Watched, "take_event", take_event)
-    monkeypatch.setattr(Watched, "take_trouble", take_trouble)
+    monkeypatch.setattr(watch_module, "summary", summarised)
 
     async with ServiceProcess(database, secret=SECRET) as service:
 
@@ -307,7 +308,7 @@ async def test_until_the_session_is_stopped_and_through_a_restart(
             tasks.start_soon(watch)
             await eventually(lambda: 6 in seen)
             await service.kill()
-            await eventually(lambda: bool(troubles))
+            await eventually(lambda: any(troubles))
             await service.start()
             async with open_service(service.url, lambda: service.token("a", role="admin")) as http:
                 await http.post("sessions", "s1", "stop")

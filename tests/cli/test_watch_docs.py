@@ -141,15 +141,19 @@ async def test_beside_a_live_server_until_ctrl_c(tmp_path: Path) -> None:
         await alice.saved()
         command = [*WATCH, "--since", "0", "--json", "--database", str(database)]
         async with await anyio.open_process(command, stdin=subprocess.DEVNULL, cwd=ROOT) as process:
-            lines = _lines(process)
-            assert (await _next(lines))["changes"][0]["after"] == 1
-            await alice.put("q", 2)
-            await alice.saved()
-            told = await _next(lines)
-            assert (told["changes"][0]["before"], told["changes"][0]["after"]) == (1, 2)
-            process.send_signal(signal.SIGINT)
-            with anyio.fail_after(PATIENCE):
-                assert await process.wait() == 0
+            try:
+                lines = _lines(process)
+                assert (await _next(lines))["changes"][0]["after"] == 1
+                await alice.put("q", 2)
+                await alice.saved()
+                told = await _next(lines)
+                assert (told["changes"][0]["before"], told["changes"][0]["after"]) == (1, 2)
+                process.send_signal(signal.SIGINT)
+                with anyio.fail_after(PATIENCE):
+                    assert await process.wait() == 0
+            finally:
+                if process.returncode is None:
+                    process.kill()  # leaving the block waits for its end
 
 
 def _lines(process: Process) -> BufferedByteReceiveStream:
