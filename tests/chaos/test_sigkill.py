@@ -28,7 +28,7 @@ from sync.core.content import content
 from sync.core.replay import replay
 from sync.core.yprotocol import saved_frame, update_frame
 from tests.support.client import ROOT, Client, Peer, connect
-from tests.support.forks import EARLY, ForkedService, forked_service
+from tests.support.hasty import HASTY
 from tests.support.service import AUDIENCE, SECRET, ServiceProcess
 
 DRAFT = "drafts/killed"
@@ -144,13 +144,12 @@ async def on_disk(database: Path) -> list[str]:
 
 
 async def kill_while_writing(
-    service: ForkedService, database: Path, crowd: Crowd, chance: random.Random
+    service: ServiceProcess, database: Path, crowd: Crowd, chance: random.Random
 ) -> set[str]:
     """One round. Returns the acknowledged edits that are not on disk: none, if all is well."""
-    await service.start(database, *LONG_TTL)
     async with crowd.writing(service.sync_url):
         await crowd.echoed(chance.randrange(1, 120))
-        assert await service.signal(signal.SIGKILL) == -signal.SIGKILL
+        await service.kill()
     items = await on_disk(database)
     assert len(items) == len(set(items)), "an edit is there twice"
     return crowd.acknowledged - set(items)
@@ -160,13 +159,15 @@ async def kill_while_writing(
 @pytest.mark.long
 async def test_nothing_acknowledged_is_lost_to_sigkill(tmp_path: Path, seed: int) -> None:
     database, crowd, chance = tmp_path / "drafts.db", Crowd(), random.Random(seed)
-    async with forked_service(tmp_path / "stderr") as service:
+    async with ServiceProcess(database, *LONG_TTL) as service:
         for number in range(ROUNDS):
+            if number:
+                await service.start()
             lost = await kill_while_writing(service, database, crowd, chance)
             assert not lost, f"seed {seed}, round {number}: {len(lost)} lost"
         made = {f"{w.name}-{n}" for w in crowd.writers for n in range(w.made)}
         in_flight = made - set(await on_disk(database))
-        await service.start(database, *LONG_TTL)
+        await service.start()
         async with AsyncExitStack() as stack:
             for writer in crowd.writers:  # the clients resend by themselves
                 peer = Peer(doc=writer.doc)
@@ -175,7 +176,7 @@ async def test_nothing_acknowledged_is_lost_to_sigkill(tmp_path: Path, seed: int
                 await client.until(lambda peer=peer: peer.asked > 0)  # type: ignore[misc]
                 await client.synced()
                 await client.saved()
-        assert await service.signal(signal.SIGTERM) == 0
+        assert await service.terminate() == 0
     items = await on_disk(database)
     assert (len(items), set(items)) == (len(made), made), "lost, or doubled"
     assert len(crowd.acknowledged) > ROUNDS * 10
@@ -185,10 +186,11 @@ async def test_nothing_acknowledged_is_lost_to_sigkill(tmp_path: Path, seed: int
 async def test_the_harness_catches_a_server_that_acknowledges_too_early(tmp_path: Path) -> None:
     """The test of the test: a journal that announces before it appends must lose something."""
     database, crowd, chance = tmp_path / "drafts.db", Crowd(), random.Random(1)
-    async with forked_service(tmp_path / "stderr", EARLY) as service:
+    async with ServiceProcess(database, *LONG_TTL, program=HASTY) as service:
         for _ in range(10):
             if await kill_while_writing(service, database, crowd, chance):
                 return
+            await service.start()
     pytest.fail("ten kills of a server that lies were not enough to catch it")
 
 
@@ -198,13 +200,15 @@ async def test_stopping_under_load_beside_a_client_that_never_reads(
 ) -> None:
     """Fault 3: exit 0 within 10 s, everything acknowledged on disk."""
     database, crowd = tmp_path / "drafts.db", Crowd()
-    async with forked_service(tmp_path / "stderr") as service:
-        await service.start(database, *LONG_TTL)
-        async with stuck_reader(service.sync_url), crowd.writing(service.sync_url):
-            await crowd.echoed(200)
-            began = anyio.current_time()
-            assert await service.signal(number, within=10) == 0
-            took = anyio.current_time() - began
+    async with (
+        ServiceProcess(database, *LONG_TTL) as service,
+        stuck_reader(service.sync_url),
+        crowd.writing(service.sync_url),
+    ):
+        await crowd.echoed(200)
+        began = anyio.current_time()
+        assert await service.terminate(within=10, number=number) == 0
+        took = anyio.current_time() - began
     items = await on_disk(database)
     assert not crowd.acknowledged - set(items)
     assert len(items) == len(set(items))

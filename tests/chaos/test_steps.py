@@ -9,7 +9,6 @@ from __future__ import annotations
 import itertools
 import os
 import random
-import signal
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,8 +23,8 @@ from tests.chaos.walkers import Stage
 from tests.server.parts import eventually
 from tests.support.client import Client, Peer, connect
 from tests.support.events import Api, Message
-from tests.support.forks import EARLY, ForkedService, forked_service
-from tests.support.service import AUDIENCE, SECRET
+from tests.support.hasty import HASTY
+from tests.support.service import AUDIENCE, SECRET, ServiceProcess
 
 ROUNDS = int(os.environ.get("DRAFTSYNC_CHAOS_ROUNDS", "20"))
 SEED = int(os.environ.get("DRAFTSYNC_CHAOS_SEED", "1"))
@@ -59,7 +58,9 @@ def stages(chance: random.Random) -> list[Stage]:
     return made
 
 
-async def walk_and_kill(service: ForkedService, played: list[Stage], chance: random.Random) -> None:
+async def walk_and_kill(
+    service: ServiceProcess, played: list[Stage], chance: random.Random
+) -> None:
     """Everybody goes on where they were, until a kill at a random moment."""
     enough = sum(stage.answered for stage in played) + chance.randrange(60)
     async with anyio.create_task_group() as tasks:
@@ -68,10 +69,10 @@ async def walk_and_kill(service: ForkedService, played: list[Stage], chance: ran
                 tasks.start_soon(walker.walk, service.url)
         await eventually(lambda: sum(stage.answered for stage in played) >= enough)
         await anyio.sleep(chance.uniform(0, 0.01))  # not a wait: at any moment of a step
-        assert await service.signal(signal.SIGKILL) == -signal.SIGKILL
+        await service.kill()
 
 
-async def check(service: ForkedService, played: list[Stage]) -> None:
+async def check(service: ServiceProcess, played: list[Stage]) -> None:
     """Every session that was played is what its log says."""
     async with (
         Api(service.url, token("judge", "observe")) as api,
@@ -91,7 +92,7 @@ async def check_session(api: Api, stage: Stage, session: str) -> None:
         stage.check(answer.json(), await api.history(session))
 
 
-async def check_drafts(service: ForkedService, played: list[Stage]) -> None:
+async def check_drafts(service: ServiceProcess, played: list[Stage]) -> None:
     """Drafts are read-only where a session is stopped, and only there."""
     async with (
         Api(service.url, token("judge", "observe")) as api,
@@ -104,7 +105,7 @@ async def check_drafts(service: ForkedService, played: list[Stage]) -> None:
                     tasks.start_soon(check_draft, service, answer.json())
 
 
-async def check_draft(service: ForkedService, session: Message) -> None:
+async def check_draft(service: ServiceProcess, session: Message) -> None:
     draft, writer = f"drafts/{session['id']}/first", token("writer", "join")
     async with connect(service.sync_url, draft, writer) as client:
         await client.synced()
@@ -119,16 +120,15 @@ async def check_draft(service: ForkedService, session: Message) -> None:
 async def test_a_session_is_always_what_its_events_say(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     played = stages(chance)
-    async with forked_service(tmp_path / "stderr") as service:
+    async with ServiceProcess(tmp_path / "drafts.db", *LONG_TTL) as service:
         for number in range(ROUNDS):
-            await service.start(tmp_path / "drafts.db", *LONG_TTL)
             try:
                 await check(service, played)
             except BaseException as error:
                 error.add_note(f"seed {SEED}, after {number} kills")
                 raise
             await walk_and_kill(service, played, chance)
-        await service.start(tmp_path / "drafts.db", *LONG_TTL)
+            await service.start()
         await check(service, played)
         await check_drafts(service, played)
     walkers = [walker for stage in played for walker in stage.walkers]
@@ -144,16 +144,16 @@ async def test_the_harness_catches_a_server_that_answers_too_early(tmp_path: Pat
     """The test of the test: a journal that announces before it appends must lose something."""
     chance = random.Random(SEED)
     played = stages(chance)
-    async with forked_service(tmp_path / "stderr", EARLY) as service:
+    async with ServiceProcess(tmp_path / "drafts.db", *LONG_TTL, program=HASTY) as service:
         for _ in range(10):
-            await service.start(tmp_path / "drafts.db", *LONG_TTL)
             if await is_wrong(service, played):
                 return
             await walk_and_kill(service, played, chance)
+            await service.start()
     pytest.fail("ten kills of a server that lies were not enough to catch it")
 
 
-async def is_wrong(service: ForkedService, played: list[Stage]) -> bool:
+async def is_wrong(service: ServiceProcess, played: list[Stage]) -> bool:
     try:
         await check(service, played)
     except ExceptionGroup as group:
@@ -163,17 +163,16 @@ async def is_wrong(service: ForkedService, played: list[Stage]) -> bool:
 
 async def test_a_stop_takes_what_is_on_its_way(tmp_path: Path) -> None:
     """Whatever was said to be saved is in the draft, and every writer is told why it ends."""
-    async with forked_service(tmp_path / "stderr") as service:
-        await service.start(tmp_path / "drafts.db", *LONG_TTL)
-        async with (
-            Api(service.url, token("lena", "lead")) as lead,
-            anyio.create_task_group() as tasks,
-        ):
-            for number in range(5):
-                tasks.start_soon(stop_while_typing, service, lead, f"stop-{number}")
+    async with (
+        ServiceProcess(tmp_path / "drafts.db", *LONG_TTL) as service,
+        Api(service.url, token("lena", "lead")) as lead,
+        anyio.create_task_group() as tasks,
+    ):
+        for number in range(5):
+            tasks.start_soon(stop_while_typing, service, lead, f"stop-{number}")
 
 
-async def stop_while_typing(service: ForkedService, lead: Api, session: str) -> None:
+async def stop_while_typing(service: ServiceProcess, lead: Api, session: str) -> None:
     await lead.create(id=session, project="p", test_cases=["first"])
     await lead.step(session, "start")
     peers = {f"{session}-typist{number}": Peer() for number in range(3)}

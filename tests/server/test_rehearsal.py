@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -41,9 +42,9 @@ def die(*_: object) -> _Trial:
     raise AssertionError
 
 
-def until_released(update: bytes, max_clients: int, document: bytes) -> _Trial:
+def until_released(release: Path, update: bytes, max_clients: int, document: bytes) -> _Trial:
     """In the worker: an update that takes until the test lets it go, and is fine."""
-    while not Path(os.environ["RELEASE"]).exists():
+    while not release.exists():
         time.sleep(0.01)
     return _try_update(update, max_clients, document)
 
@@ -117,8 +118,7 @@ async def test_others_do_not_wait_for_a_large_update(
 ) -> None:
     """The worker takes as long as it takes others to save twenty edits."""
     release = tmp_path / "release"
-    monkeypatch.setenv("RELEASE", str(release))
-    monkeypatch.setattr(rehearsal_module, "_try_update", until_released)
+    monkeypatch.setattr(rehearsal_module, "_try_update", partial(until_released, release))
     async with open_office(TroubledStore()) as office:
         alice, bob = await office.join(), await office.join(identity("bob"))
         await alice.put("large", BIG)

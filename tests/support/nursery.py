@@ -58,13 +58,8 @@ class Fork:
         assert code is not None
         return code
 
-    def terminate(self) -> None:
-        """SIGTERM."""
-        os.kill(self.pid, signal.SIGTERM)
-
-    def kill(self) -> None:
-        """SIGKILL."""
-        os.kill(self.pid, signal.SIGKILL)
+    def send_signal(self, number: int) -> None:
+        os.kill(self.pid, number)
 
     async def aclose(self) -> None:
         """Forget it, once it has ended."""

@@ -1,6 +1,7 @@
 """The real service in a process of its own: started, killed, restarted on the same port."""
 
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -84,16 +85,20 @@ class ServiceProcess(AsyncContextManagerMixin):
     async def kill(self) -> None:
         """SIGKILL: no farewell, no flush."""
         process = self._running()
-        process.kill()
+        process.send_signal(signal.SIGKILL)
         await self._gone(process)
 
-    async def terminate(self, within: float = PATIENCE) -> int:
-        """SIGTERM; return the exit code."""
+    async def terminate(
+        self, within: float = PATIENCE, number: signal.Signals = signal.SIGTERM
+    ) -> int:
+        """SIGTERM, or another signal; return the exit code."""
         process = self._running()
-        process.terminate()
+        process.send_signal(number)
         with anyio.move_on_after(within):
             return await self._gone(process)
-        raise ServiceError(f"still running {within} s after SIGTERM{await self._last_words()}")
+        raise ServiceError(
+            f"still running {within} s after {number.name}{await self._last_words()}"
+        )
 
     async def restart(self) -> None:
         """Stop as an operator does, and start again on the same port."""
@@ -196,7 +201,7 @@ class ServiceProcess(AsyncContextManagerMixin):
     async def _clean_up(self) -> None:
         if self._process is not None:
             if self._process.returncode is None:
-                self._process.kill()
+                self._process.send_signal(signal.SIGKILL)
             await self._gone(self._process)
 
     async def _check_log(self) -> None:
