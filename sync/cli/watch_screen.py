@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import ConsoleDimensions, Group, RenderableType
 from rich.table import Table
@@ -11,9 +11,7 @@ from rich.text import Text
 
 from sync.cli.screen import NOTHING, percent, printable, safe, span, table
 from sync.cli.session_tables import WIDE, event_line, state_text
-
-if TYPE_CHECKING:
-    from sync.cli.watch import Watched
+from sync.cli.watched import Watched
 
 Json = Mapping[str, Any]
 

@@ -12,7 +12,7 @@ import time
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 
 import anyio
@@ -25,7 +25,6 @@ from persistence.store import ClientRange, Edit, Position, Store
 from sync.core.actions import Action, Close, Persist, Rebuild, Send
 from sync.core.errors import Draining, Forbidden, Overloaded, ProtocolError
 from sync.core.names import DocumentName
-from sync.core.room import RoomLimits
 from sync.core.session import session_of
 from sync.core.yprotocol import renewed_frame
 from sync.server import revoking
@@ -34,6 +33,7 @@ from sync.server.deleting import Deleting
 from sync.server.intake import Intake
 from sync.server.journal import Journal
 from sync.server.last_edits import LastEdits
+from sync.server.limits import HubLimits
 from sync.server.outbox import Outbox
 from sync.server.rehearsal import Rehearsal
 from sync.server.resident import Resident
@@ -43,23 +43,6 @@ from sync.server.snapshots import Snapshots
 from sync.server.telemetry import logger
 
 log = logger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class HubLimits:
-    """Bounds of the hub; sizes in bytes, times in seconds."""
-
-    room: RoomLimits = field(default_factory=RoomLimits)
-    message: int = 2**20  # but a step2 may be as large as a document
-    connections_per_subject: int = 64
-    message_rate: float = 500.0  # messages a second of one connection, sustained; 0: any
-    message_burst: float = 5_000.0
-    barrier_bytes: int = 256 * 2**10  # of one connection's barriers waiting for the disk
-    unload_seconds: float = 30.0
-    snapshot_tail: int = 500  # entries
-    snapshot_calm: float = 5.0  # after so long without an edit
-    last_snapshots: float = 4.0  # for those written at the end: the log is whole without
-    token_seconds: float = 30 * 86_400  # the longest life of a token
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ import math
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable
-from typing import TYPE_CHECKING
 
 from sync.core.actions import Action
 from sync.core.errors import MessageTooLarge, ProtocolError
@@ -31,11 +30,9 @@ from sync.core.yprotocol import (
 )
 from sync.server.connection import Connection, Verdict, Wait
 from sync.server.journal import Journal
+from sync.server.limits import HubLimits
 from sync.server.rehearsal import Rehearsal, is_large
 from sync.server.resident import Resident
-
-if TYPE_CHECKING:
-    from sync.server.hub import HubLimits
 
 MOST_STROKES = 256
 """Small edits that are taken at once."""

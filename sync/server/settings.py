@@ -38,7 +38,7 @@ from sync.core.webhook import (
 )
 
 if TYPE_CHECKING:  # the hub and the library below it: commands that only look need none of it
-    from sync.server.hub import HubLimits
+    from sync.server.limits import HubLimits
     from sync.server.retention import Keep
 
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^\s:\[\]]+):[0-9]{1,5}")
@@ -205,7 +205,7 @@ class Settings(BaseSettings):
     @property
     def hub_limits(self) -> HubLimits:
         from sync.core.room import RoomLimits
-        from sync.server.hub import HubLimits
+        from sync.server.limits import HubLimits
 
         return HubLimits(
             room=RoomLimits(document=self.document_limit),

@@ -37,7 +37,8 @@ from sync.core.guard import inspect
 from sync.core.names import DocumentName
 from sync.core.room import Room
 from sync.core.yprotocol import SyncUpdate, decode, update_frame
-from sync.server.hub import HubLimits, open_hub
+from sync.server.hub import open_hub
+from sync.server.limits import HubLimits
 from tests.bench.edits import Author
 from tests.server.parts import Tokens, identity
 

@@ -15,8 +15,8 @@ from typer.testing import Result
 from persistence.sqlite import open_sqlite_readonly
 from sync.cli import watch as watch_module
 from sync.cli.http import open_service
-from sync.cli.watch import Watched
 from sync.cli.watch_screen import frame, summary
+from sync.cli.watched import Watched
 from sync.server.api.session_status import SessionStatusResource
 from tests.cli.conftest import SECRET, Run
 from tests.cli.evaluation import written

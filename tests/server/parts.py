@@ -43,7 +43,8 @@ from sync.core.names import DocumentName
 from sync.core.replay import replay
 from sync.server.channel import ChannelOutbox, serve
 from sync.server.connection import Connection, Verdict
-from sync.server.hub import Hub, HubLimits, open_hub
+from sync.server.hub import Hub, open_hub
+from sync.server.limits import HubLimits
 from tests.support.client import PATIENCE, ROOT, Client, Closed, Peer
 
 DRAFT = DocumentName("drafts/1")

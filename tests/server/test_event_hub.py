@@ -31,7 +31,8 @@ from sync.server.event_connection import (
 )
 from sync.server.event_hub import CHUNK_BYTES, EventHub
 from sync.server.event_socket import EventSocket
-from sync.server.hub import HubLimits, open_hub
+from sync.server.hub import open_hub
+from sync.server.limits import HubLimits
 from sync.server.outbox import MAX_BYTES
 from sync.server.sessions import Sessions, open_sessions
 from tests.server.parts import DISK_FULL, Tokens, TroubledStore, eventually, identity

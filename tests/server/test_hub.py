@@ -28,7 +28,8 @@ from sync.core.yprotocol import (
 from sync.server import journal as journal_module
 from sync.server.channel import ChannelOutbox, serve
 from sync.server.connection import Connection, Wait
-from sync.server.hub import HubLimits, open_hub
+from sync.server.hub import open_hub
+from sync.server.limits import HubLimits
 from sync.server.snapshots import Snapshots
 from tests.server.parts import (
     DISK_FULL,
