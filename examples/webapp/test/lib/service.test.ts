@@ -4,7 +4,7 @@ import { WebSocket as NodeWebSocket } from 'ws'
 import { createClient } from '../../src/lib/sync-client'
 import type { Client } from '../../src/lib/types'
 import { type Grants, haveService, Service } from '../support/service'
-import { until } from '../support/until'
+import { held, until } from '../support/until'
 
 const TIMEOUT = 60_000
 const WRITE: Grants = { docs: { 'drafts/*': 'write' } }
@@ -77,7 +77,7 @@ describe.skipIf(!haveService)('with the real service (skipped without ../../.ven
         const there = seen.doc.getArray<number>('written').toArray()
         expect(there.slice(0, promised)).toEqual([...Array(promised).keys()])
         await until(alice.saving, ({ state }) => state === 'saved')
-        await until(seen.loaded, () => seen.doc.getArray('written').length === written.length)
+        await until(held(seen.doc), (doc) => doc.getArray('written').length === written.length)
         await fresh.close()
       }
       expect(counts.every((count) => count > 0)).toBe(true)

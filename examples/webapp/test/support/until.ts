@@ -1,3 +1,5 @@
+import type { Doc } from 'yjs'
+
 import type { Readable } from '../../src/lib/readable'
 
 /** Resolves when a value is as it should be; says what it was when it is not in time. */
@@ -21,4 +23,15 @@ export function until<T>(
     const stop = readable.subscribe(look)
     look()
   })
+}
+
+/** A document, looked at whenever an update comes. */
+export function held(doc: Doc): Readable<Doc> {
+  return {
+    get: () => doc,
+    subscribe: (listener) => {
+      doc.on('update', listener)
+      return () => doc.off('update', listener)
+    },
+  }
 }
