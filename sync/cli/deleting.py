@@ -109,15 +109,12 @@ class _Delete:
         return self.outcome
 
     async def _delete(self, store: Store, document: str) -> bool:
-        known = {each.document: each for each in await store.deletions()}.get(document)
-        if known is None and await store.head(document) is None:
+        """Once more is no harm, as with the service. False: there is none."""
+        known = document in {each.document for each in await store.deletions()}
+        if not known and await store.head(document) is None:
             self.outcome.refused.append(f"there is no document {document!r} in this database")
             return False
-        if known is not None and (known.purged or not self.purge):
-            ever = " for ever" if known.purged else ""
-            self.outcome.refused.append(f"{document} was deleted{ever} already, by {known.by}")
-            return False
-        if known is None:
+        if not known:
             await store.delete(Deletion(document, options.OPERATOR, time.time()))
         while self.purge and await store.purge(document):
             pass

@@ -85,10 +85,8 @@ def verify(
     path = Path(options.database_file(config, database))
     try:
         chosen = checkup.names_of(path, name)
-        if not chosen:
-            options.failed(
-                f"no document's name begins with {name!r}" if name else "there are no documents"
-            )
+        if name and not chosen:
+            options.failed(f"no document's name begins with {name!r}")
         with _bars() as tell:
             report = run_deep(lambda: checkup.examine_documents(path, _look, chosen, tell))
     except StoreError as error:

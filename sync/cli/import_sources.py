@@ -153,7 +153,10 @@ def _files(path: Path) -> list[Source]:
         return [Source(path)]
     files = sorted(path.rglob(f"*{UPDATE_SUFFIX}"))
     if not files:
-        raise BadSource(f"{path} has no files that end in {UPDATE_SUFFIX}")
+        raise BadSource(
+            f"{path} has no files that end in {UPDATE_SUFFIX}: a Yjs update of each document, such "
+            "as Y.encodeStateAsUpdate makes one of what y-leveldb's getYDoc gives"
+        )
     return [Source(file, within=file.relative_to(path)) for file in files]
 
 

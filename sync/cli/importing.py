@@ -15,6 +15,7 @@ import anyio
 import anyio.to_thread
 import typer
 
+from persistence.sqlite.checkup_findings import some
 from persistence.store import (
     Acknowledgement,
     Edit,
@@ -125,8 +126,9 @@ def _tell(tally: Tally, *, dry_run: bool, json_output: bool) -> None:
     else:
         done = "would be imported" if dry_run else "imported"
         screen.say(
-            f"{tally.edits:,} edits of {tally.documents:,} documents {done}, {tally.known:,} were "
-            f"known; {tally.sessions:,} sessions with {tally.events:,} events"
+            f"{some(tally.edits, 'edit')} of {some(tally.documents, 'document')} {done}, "
+            f"{tally.known:,} known before; {some(tally.sessions, 'session')} with "
+            f"{some(tally.events, 'event')}"
         )
     if tally.refused:
         options.failed(f"{len(tally.refused):,} could not be imported, as told above")

@@ -15,8 +15,20 @@ Command = Any  # of Click, which some versions of Typer bring along, and some de
 Parameter = Any  # likewise
 
 
-def lazy_app(name: str, commands: Mapping[str, str], help: str) -> typer.Typer:  # noqa: A002 - Typer's word
-    """An app of commands that are found as ``module:function``, or ``module:app`` for a group."""
+def _nothing() -> None:
+    pass
+
+
+def lazy_app(
+    name: str,
+    commands: Mapping[str, str],
+    help: str,  # noqa: A002 - Typer's word
+    options: Callable[..., None] = _nothing,
+) -> typer.Typer:
+    """An app of commands that are found as ``module:function``, or ``module:app`` for a group.
+
+    ``options`` takes those that the app itself has, before the name of a command.
+    """
 
     class Group(_Quick, TyperGroup):
         def __init__(self, **attributes: Any) -> None:
@@ -31,12 +43,8 @@ def lazy_app(name: str, commands: Mapping[str, str], help: str) -> typer.Typer: 
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    app.callback()(_nothing)  # without one, an app without commands of its own is refused
+    app.callback()(options)  # without one, an app without commands of its own is refused
     return app
-
-
-def _nothing() -> None:
-    pass
 
 
 class _Commands(MutableMapping[str, Command]):

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Annotated
+
+import typer
 
 from sync.cli.lazy import lazy_app
 
@@ -24,8 +27,29 @@ COMMANDS = {
     "demo": "sync.cli.demo:demo",
 }
 
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"draftsync {version('draftsync')}")
+        raise typer.Exit
+
+
+def _options(
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version."),
+    ] = False,
+) -> None:
+    """Those before the name of a command."""
+
+
 app = lazy_app(
-    "draftsync", COMMANDS, "Offline-first sync service for collaborative evaluation forms."
+    "draftsync",
+    COMMANDS,
+    "Offline-first sync service for collaborative evaluation forms.",
+    _options,
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import anyio
@@ -164,3 +165,8 @@ def test_a_database_that_is_none_is_a_usage_error(
     result = run("docs", "list")
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_the_version_is_told(run: Run) -> None:
+    told = run("--version")
+    assert (told.exit_code, told.stdout) == (0, f"draftsync {version('draftsync')}\n")
