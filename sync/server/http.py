@@ -90,7 +90,12 @@ class BoundedStream(WSStream):
     async def _refuse_message(self) -> None:
         reason = f"a message is at most {self.buffer.max_length} bytes"
         await self._send_wsproto_event(CloseConnection(CloseReason.MESSAGE_TOO_BIG, reason))
-        await self.handle(StreamClosed(stream_id=self.stream_id))
+        await self.handle(StreamClosed(stream_id=self.stream_id))  # what still comes is dropped
+        self.task_group.spawn(self._close_behind)
+
+    async def _close_behind(self) -> None:
+        """A client that still sends when we close is reset, and may never read the reason."""
+        await asyncio.sleep(patience.LAST_WORDS_SECONDS)
         await self.send(StreamClosed(stream_id=self.stream_id))
 
 
