@@ -126,6 +126,10 @@ class Connection(TCPServer):
                 await self.protocol.handle(RawData(data))
         await self.protocol.handle(Closed())
 
+    async def _close(self) -> None:
+        with contextlib.suppress(OSError):  # of TLS whose end the client does not answer
+            await super()._close()
+
     def _is_answering(self) -> bool:
         """Some request has come in whole, and its answer has begun."""
         answers = [each for each in self._streams() if isinstance(each, HTTPStream)]

@@ -24,6 +24,8 @@ from anyio import to_process
 _R = TypeVar("_R")
 _Args = TypeVarTuple("_Args")
 
+_MOST_ENDED = 8  # workers that idle: a kernel short of memory takes all of them at once
+
 _step_back = partial(os.setpriority, os.PRIO_PROCESS, 0, 10)  # whoever shares the core goes first
 
 
@@ -54,8 +56,9 @@ async def run_in_worker(function: Callable[[Unpack[_Args]], _R], *args: *_Args) 
 
 async def _wake() -> None:
     """See that a worker is there that works, and that it is the next one to be taken."""
-    with suppress(anyio.BrokenWorkerProcess):
-        return await to_process.run_sync(_step_back, limiter=_no_limit)
+    for _ in range(_MOST_ENDED):
+        with suppress(anyio.BrokenWorkerProcess):
+            return await to_process.run_sync(_step_back, limiter=_no_limit)
     try:
         return await to_process.run_sync(_step_back, limiter=_no_limit)
     except anyio.BrokenWorkerProcess as error:

@@ -14,14 +14,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from sync.server import connection
+from sync.server import connection, draft_answers, status
 from tests.server import service
 
 
 @pytest.fixture(autouse=True)
 def nobody_pays(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what the machine does beside the tests no message costs its sender a wait."""
+    """Of what the machine does beside the tests no message costs its sender a wait, no draft is
+    left out of a status, and none is told as it was."""
     monkeypatch.setattr(connection, "SLOW_SECONDS", 3_600.0)
+    monkeypatch.setattr(draft_answers, "SLOW_SECONDS", 3_600.0)
+    monkeypatch.setattr(status, "SLOW_SECONDS", 3_600.0)
+    monkeypatch.setattr(status, "READ_SECONDS", 30.0)
 
 
 @pytest.fixture

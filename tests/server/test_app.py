@@ -93,11 +93,11 @@ async def test_a_token_that_expires_while_connected(service: Running) -> None:
 async def test_a_refused_socket_is_held(service: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     """Or y-websocket 3.0 would come back ten times a second."""
     monkeypatch.setattr(patience, "HOLD_SECONDS", 0.4)
+    began = time.monotonic()
     async with connect(service.sync_url, "drafts/1", "nonsense") as client:
         await client.until(lambda: client.peer.denied != [])
-        began = time.monotonic()
         await client.ended()
-        assert time.monotonic() - began > 0.3
+    assert time.monotonic() - began >= 0.39
 
 
 async def test_names_are_decoded_once(service: Running) -> None:

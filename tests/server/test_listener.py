@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import ssl
+from pathlib import Path
 
 import anyio
 import pytest
@@ -206,6 +208,24 @@ async def test_a_client_that_never_reads_does_not_hold_up_the_end(
                 await stuck.send(b"\x00\x00\x01\x00")
         service.stop.set()
         with anyio.fail_after(PATIENCE):
+            await service.ended.wait()
+
+
+async def test_a_client_that_does_not_end_tls_is_no_error(
+    certificate: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has gone, as phones do: nobody answers the end of TLS, which has its time."""
+    monkeypatch.setattr(patience, "LAST_WORDS_SECONDS", 0.05)
+    trust = ssl.create_default_context(cafile=str(certificate["tls_cert"]))
+    async with running(MemoryStore(), **certificate) as service:
+        monkeypatch.setattr(patience, "LAST_WORDS_SECONDS", PATIENCE)  # for all but that
+        host, _, port = service.url.removeprefix("https://").rpartition(":")
+        async with await anyio.connect_tcp(
+            host, int(port), ssl_context=trust, tls_standard_compatible=False
+        ) as stream:
+            await stream.send(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            assert (await stream.receive()).startswith(b"HTTP/1.1 200")
+            service.stop.set()  # what is raised in a connection ends the test
             await service.ended.wait()
 
 

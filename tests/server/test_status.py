@@ -481,10 +481,7 @@ async def test_a_draft_of_too_many_edits_is_not_looked_into(
 
 
 @pytest.mark.usefixtures("uncollected")
-async def test_a_large_draft_is_read_in_another_process(
-    watch: Watch, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(status, "READ_SECONDS", 30.0)  # it has to be started first
+async def test_a_large_draft_is_read_in_another_process(watch: Watch) -> None:
     live = await watch.session(BEN)
     peer = Peer()
     answer = answered(peer, "ben/q1")

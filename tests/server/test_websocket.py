@@ -446,13 +446,13 @@ async def test_a_final_verdict_is_told_held_and_closed(
     service: Running, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(patience, "HOLD_SECONDS", 0.3)
+    began = time.monotonic()
     async with opened(service, token="nonsense") as raw:
         told = await raw.frame()
         assert told.payload[:2] == b"\x02\x00"
-        began = time.monotonic()
         await raw.send(frame(BINARY, b"more"), frame(PING, b"there?"))
         frames = await raw.until_closed()
-        assert time.monotonic() - began > 0.2
+        assert time.monotonic() - began >= 0.29
         assert [f.opcode for f in frames] == [PONG, CLOSE]
         assert frames[-1].code == 4401
         assert "signed JWT" in frames[-1].payload[2:].decode()
@@ -483,11 +483,11 @@ async def test_who_closes_while_it_is_held_is_answered_at_once(
 
 
 async def test_a_client_that_never_answers_the_close_frame(service: Running) -> None:
+    began = time.monotonic()
     async with opened(service, token="nonsense") as raw:
         assert (await raw.until_closed())[-1].code == 4401
-        began = time.monotonic()
         assert await raw.end() == b""
-        assert time.monotonic() - began > 0.1  # LAST_WORDS_SECONDS
+    assert time.monotonic() - began >= 0.24  # HOLD_SECONDS and LAST_WORDS_SECONDS
 
 
 async def test_a_client_that_never_reads_does_not_hear_why(
@@ -995,11 +995,11 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("impatient")
 async def test_silence_is_pinged_and_then_the_end(service: Running) -> None:
+    began = time.monotonic()
     async with opened(service) as raw:
-        began = time.monotonic()
         await raw.until(lambda f: f.opcode == PING)
         await raw.end()
-        assert time.monotonic() - began > 0.3
+    assert time.monotonic() - began > 0.3
 
 
 @pytest.mark.usefixtures("impatient")

@@ -47,6 +47,21 @@ async def test_one_that_ended_while_it_was_idle_is_not_missed() -> None:
         assert await run_in_worker(divmod, 7, 2) == (3, 1)
 
 
+async def test_all_that_ended_while_they_were_idle_are_not_missed() -> None:
+    pids = set()
+
+    async def work() -> None:
+        pids.add(await run_in_worker(os.getpid))
+
+    async with anyio.create_task_group() as tasks:
+        for _ in range(4):
+            tasks.start_soon(work)
+    assert len(pids) == 4
+    for pid in pids:
+        os.kill(pid, signal.SIGKILL)
+    assert await run_in_worker(divmod, 7, 2) == (3, 1)
+
+
 async def test_one_that_is_cancelled_ends_with_its_work() -> None:
     pid = await run_in_worker(os.getpid)
     with anyio.move_on_after(0.05):

@@ -348,8 +348,8 @@ async def test_a_stream_over_http2(
     certificate: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Beside other requests of the same connection, past the silence, and to the end."""
-    monkeypatch.setattr(patience, "SILENCE_SECONDS", 0.5)
-    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr(patience, "SILENCE_SECONDS", 1.5)
+    monkeypatch.setattr(event_stream, "HEARTBEAT_SECONDS", 0.5)
     trust = ssl.create_default_context(cafile=str(certificate["tls_cert"]))
     async with (
         running(MemoryStore(), **certificate) as service,
