@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -120,6 +120,9 @@ class Peer:
         return []
 
 
+_GONE = ConnectionClosed, anyio.BrokenResourceError, anyio.ClosedResourceError
+
+
 class Client:
     """A peer at work over a channel. :meth:`run` reads until the server has gone."""
 
@@ -133,15 +136,20 @@ class Client:
     async def run(self) -> None:
         """Say hello, then take what comes."""
         try:
-            await self.channel.send(self.peer.hello())
+            await self._answer(self.peer.hello())
             async for frame in self.channel:
                 for answer in self.peer.take(frame):
-                    await self.channel.send(answer)
+                    await self._answer(answer)
                 self.stir()
-        except (ConnectionClosed, anyio.BrokenResourceError, anyio.ClosedResourceError):
+        except _GONE:
             pass  # how it ended is in `closed`
         finally:
             self.end(Closed(1006, ""))
+
+    async def _answer(self, frame: bytes) -> None:
+        """Send; what a server said before it closed is read, though it takes nothing any more."""
+        with suppress(*_GONE):
+            await self.channel.send(frame)
 
     def end(self, closed: Closed) -> None:
         """The connection is over; the first verdict stands."""
