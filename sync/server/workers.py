@@ -56,13 +56,10 @@ async def run_in_worker(function: Callable[[Unpack[_Args]], _R], *args: *_Args) 
 
 async def _wake() -> None:
     """See that a worker is there that works, and that it is the next one to be taken."""
-    for _ in range(_MOST_ENDED):
+    for _ in range(_MOST_ENDED + 1):
         with suppress(anyio.BrokenWorkerProcess):
             return await to_process.run_sync(_step_back, limiter=_no_limit)
-    try:
-        return await to_process.run_sync(_step_back, limiter=_no_limit)
-    except anyio.BrokenWorkerProcess as error:
-        raise OSError("no worker process can be started") from error
+    raise OSError("no worker process can be started")
 
 
 async def _see_that_it_knows(*work: object) -> None:
